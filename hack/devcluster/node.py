@@ -1,0 +1,191 @@
+"""
+One Kubernetes node from processes: brought up, recognised again, repaired.
+
+    network → certificates → etcd, containerd → API server → the rest → node Ready → objects
+
+Each step does nothing where it is done already, so a half-started cluster is finished by the same call.
+"""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable
+
+from devcluster import settings
+from devcluster.console import ScriptError, Stopwatch, run, say, succeeds, wait_until
+from devcluster.daemons import daemon_commands
+from devcluster.footprint import record_footprint
+from devcluster.layout import Layout
+from devcluster.network import check_ports_free, has_upstream_dns, set_up_network
+from devcluster.processes import ProcessBook
+from devcluster.settings import API_PORT, CLUSTER_DNS, ETCD_PORT, NODE_ADDRESS, NODE_NAME
+from devcluster.tools import tool_path
+from devcluster.volumes import recycle_volumes
+
+__all__ = ["DAEMONS", "bring_up", "kubectl", "node_is_ready", "process_book"]
+
+DAEMONS = (
+    "etcd",
+    "containerd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+)
+_PORTS = {
+    "etcd": [("127.0.0.1", ETCD_PORT), ("127.0.0.1", ETCD_PORT + 1)],
+    "kube-apiserver": [(NODE_ADDRESS, API_PORT)],
+    "kube-controller-manager": [("127.0.0.1", 10257)],
+    "kube-scheduler": [("127.0.0.1", 10259)],
+    "kubelet": [(NODE_ADDRESS, 10250), ("127.0.0.1", 10248)],
+    "kube-proxy": [("127.0.0.1", 10249), ("127.0.0.1", 10256)],
+    "coredns": [(CLUSTER_DNS, 53), ("127.0.0.1", 18181)],
+}
+
+
+def process_book(layout: Layout) -> ProcessBook:
+    return ProcessBook(layout.state / "processes.json", layout.log)
+
+
+def kubectl(layout: Layout, *arguments: str, stdin: str | None = None, timeout_s: float = 60) -> str:
+    """kubectl against this cluster, as its administrator. Leaves no cache in the home folder."""
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(layout.etc / "super-admin.conf"),
+        "KUBECACHEDIR": str(layout.run / "kubectl"),
+    }
+    return run([tool_path(layout, "kubectl"), *arguments], env=environment, stdin=stdin, timeout_s=timeout_s)
+
+
+def node_is_ready(layout: Layout) -> bool:
+    """Whether all daemons run and the API server calls the node Ready."""
+    book = process_book(layout)
+    if not all(book.alive(name) for name in DAEMONS):
+        return False
+    try:
+        shown = kubectl(layout, "get", "node", NODE_NAME, "-o", "json", "--request-timeout=5s")
+    except ScriptError:
+        return False
+    conditions = json.loads(shown)["status"].get("conditions", [])
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+
+
+def bring_up(layout: Layout) -> None:
+    """
+    From whatever is there to a Ready node.
+
+    Raises:
+        ScriptError: with what did not come and which log to read.
+    """
+    watch = Stopwatch()
+    if node_is_ready(layout):
+        recycle_volumes(layout, lambda *words: kubectl(layout, *words))
+        say(f"cluster: node {NODE_NAME} is Ready already")
+        return
+    _make_folders(layout)
+    record_footprint(layout)
+    set_up_network()
+    for path, text in settings.configuration_files(layout, upstream_dns=has_upstream_dns()).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    _make_credentials(layout)
+    _write_wrappers(layout)
+    _start_daemons(layout)
+    kubectl(layout, "apply", "--server-side", "--force-conflicts", "-f", str(layout.etc / "objects.yaml"))
+    recycle_volumes(layout, lambda *words: kubectl(layout, *words))
+    say(f"cluster: node {NODE_NAME} is Ready after {watch.seconds:.0f} s")
+
+
+def _make_folders(layout: Layout) -> None:
+    layout.state.mkdir(parents=True, exist_ok=True)
+    layout.state.chmod(0o711)  # keys are unreadable by their own modes; pods' volumes must be reachable
+    for folder in (layout.bin, layout.etc, layout.log, layout.pki, layout.run, layout.volumes):
+        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (layout.etc, layout.pki):
+        folder.chmod(0o700)
+
+
+def _make_credentials(layout: Layout) -> None:
+    """Certificates and kubeconfigs by kubeadm, once; kubeadm keeps what is there and valid."""
+    done = layout.etc / "coredns.conf"
+    if done.exists():
+        return
+    kubeadm = tool_path(layout, "kubeadm")
+    configuration = layout.etc / "kubeadm.yaml"
+    run([kubeadm, "init", "phase", "certs", "all", "--config", configuration])
+    run([kubeadm, "init", "phase", "kubeconfig", "all", "--config", configuration, "--kubeconfig-dir", layout.etc])
+    shutil.copy(layout.etc / "super-admin.conf", layout.kubeconfig)
+    layout.kubeconfig.chmod(0o600)
+    for name, file in (("system:kube-proxy", "kube-proxy.conf"), ("system:coredns", "coredns.conf")):
+        shown = run([kubeadm, "kubeconfig", "user", "--config", configuration, "--client-name", name])
+        (layout.etc / file).write_text(shown)
+
+
+def _write_wrappers(layout: Layout) -> None:
+    """kubectl, helm and ctr for a person, already pointed at this cluster."""
+    run_folder = layout.run
+    exports = {
+        "kubectl": f"export KUBECONFIG='{layout.kubeconfig}' KUBECACHEDIR='{run_folder}/kubectl'",
+        "helm": (
+            f"export KUBECONFIG='{layout.kubeconfig}' HELM_CACHE_HOME='{run_folder}/helm/cache' "
+            f"HELM_CONFIG_HOME='{run_folder}/helm/config' HELM_DATA_HOME='{run_folder}/helm/data'"
+        ),
+        "ctr": f"export CONTAINERD_ADDRESS='{layout.containerd_socket}' CONTAINERD_NAMESPACE=k8s.io",
+    }
+    for name, export in exports.items():
+        file = layout.bin / name
+        file.write_text(f"#!/bin/sh\n{export}\nexec '{tool_path(layout, name)}' \"$@\"\n")
+        file.chmod(0o755)
+
+
+def _start_daemons(layout: Layout) -> None:
+    book = process_book(layout)
+    commands = daemon_commands(layout)
+    check_ports_free(
+        (address, port, name)
+        for name, pairs in _PORTS.items()
+        if not book.alive(name)
+        for address, port in pairs
+    )
+    path = f"{tool_path(layout, 'runc').parent}:{tool_path(layout, 'containerd-shim-runc-v2').parent}"
+    environment = {**os.environ, "PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+    def start(name: str) -> None:
+        if book.start(name, commands[name], env=environment):
+            say(f"started {name}")
+
+    def await_daemon(name: str, what: str, ready: Callable[[], bool], timeout_s: float) -> None:
+        def ready_or_dead() -> bool:
+            if ready():
+                return True
+            book.check_alive(name)
+            return False
+
+        advice = f"Its log: {book.log_of(name)}; the others are beside it."
+        wait_until(what, ready_or_dead, timeout_s=timeout_s, advice=advice)
+
+    start("containerd")
+    start("etcd")
+    await_daemon("etcd", "etcd to listen", lambda: _listens("127.0.0.1", ETCD_PORT), 30)
+    start("kube-apiserver")
+    await_daemon("kube-apiserver", "the API server to be ready", lambda: _api_ready(layout), 90)
+    await_daemon("containerd", "containerd to listen", layout.containerd_socket.exists, 30)
+    for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns"):
+        start(name)
+    await_daemon("kubelet", "the node to be Ready", lambda: node_is_ready(layout), 90)
+
+
+def _listens(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((address, port)) == 0
+
+
+def _api_ready(layout: Layout) -> bool:
+    if not _listens(NODE_ADDRESS, API_PORT):
+        return False
+    command = [tool_path(layout, "kubectl"), "--kubeconfig", layout.etc / "super-admin.conf"]
+    return succeeds([*command, "get", "--raw=/readyz", "--request-timeout=3s"])

@@ -1,0 +1,1 @@
+"""The verbs of modelcascade and kubectl cascade, one file each."""

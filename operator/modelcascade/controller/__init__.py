@@ -1,0 +1,1 @@
+"""When to act: events, queue, resync, probes."""

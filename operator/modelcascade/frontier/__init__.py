@@ -1,0 +1,1 @@
+"""The external APIs of one cascade, each behind its own key."""
