@@ -8,9 +8,9 @@ from time import perf_counter
 
 import pytest
 
-from conftest import LAYOUT, OPERATOR, RESYNC_SECONDS, Cluster, wall_clock, writes_since
 from devcluster.client import RELEASE, SYSTEM_NAMESPACE, install_chart
 from devcluster.store import image_references
+from support.e2e import LAYOUT, OPERATOR, RESYNC_SECONDS, Cluster, wall_clock, writes_since
 from support.waiting import eventually, let_pass
 
 pytestmark = pytest.mark.e2e
@@ -191,15 +191,13 @@ def test_nothing_is_written_at_rest(cluster: Cluster, namespace: str, figure: Re
     """Ten resyncs of a Ready cascade without traffic: not one write by the operator, by the audit log."""
     cluster.client.apply(cluster.tiny("rest", namespace, "small", "big"))
     cluster.wait_condition(namespace, "rest", "Ready", "True", within_s=60)
-    eventually(
-        lambda: (
-            not [w for w in writes_since(start, OPERATOR) if w.namespace == namespace]
-            if (start := wall_clock()) and let_pass(3) is None
-            else None
-        ),
-        within_s=60,
-        what="three seconds without a write after Ready",
-    )
+
+    def quiet() -> bool:
+        start = wall_clock()
+        let_pass(3)
+        return not [w for w in writes_since(start, OPERATOR) if w.namespace == namespace]
+
+    eventually(quiet, within_s=60, what="three seconds without a write after Ready")
     start = wall_clock()
     let_pass(10 * RESYNC_SECONDS + 1)
     written = [w for w in writes_since(start, OPERATOR) if w.namespace == namespace]

@@ -11,8 +11,8 @@ from time import perf_counter
 import openai
 import pytest
 
-from conftest import LAYOUT, Cluster
 from demo import EXAMPLE, Answer, ask
+from support.e2e import LAYOUT, Cluster
 from support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
