@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from devcluster import settings
 from devcluster.console import ScriptError, Stopwatch, run, say, succeeds, wait_until
@@ -47,11 +48,12 @@ _PORTS = {
 
 
 def process_book(layout: Layout) -> ProcessBook:
+    """The daemons that were started from this state folder."""
     return ProcessBook(layout.state / "processes.json", layout.log)
 
 
 def kubectl(layout: Layout, *arguments: str, stdin: str | None = None, timeout_s: float = 60) -> str:
-    """kubectl against this cluster, as its administrator. Leaves no cache in the home folder."""
+    """Run kubectl against this cluster, as its administrator. Leaves no cache in the home folder."""
     environment = {
         **os.environ,
         "KUBECONFIG": str(layout.etc / "super-admin.conf"),
@@ -90,11 +92,11 @@ def bring_up(layout: Layout) -> None:
     set_up_network()
     for path, text in settings.configuration_files(layout, upstream_dns=has_upstream_dns()).items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        if not path.exists() or path.read_text() != text:  # kube-proxy ends when its file is written
+            path.write_text(text)
     _make_credentials(layout)
     _write_wrappers(layout)
     _start_daemons(layout)
-    kubectl(layout, "apply", "--server-side", "--force-conflicts", "-f", str(layout.etc / "objects.yaml"))
     recycle_volumes(layout, lambda *words: kubectl(layout, *words))
     say(f"cluster: node {NODE_NAME} is Ready after {watch.seconds:.0f} s")
 
@@ -117,7 +119,7 @@ def _make_credentials(layout: Layout) -> None:
     configuration = layout.etc / "kubeadm.yaml"
     run([kubeadm, "init", "phase", "certs", "all", "--config", configuration])
     run([kubeadm, "init", "phase", "kubeconfig", "all", "--config", configuration, "--kubeconfig-dir", layout.etc])
-    shutil.copy(layout.etc / "super-admin.conf", layout.kubeconfig)
+    shutil.copy(layout.etc / "admin.conf", layout.kubeconfig)
     layout.kubeconfig.chmod(0o600)
     for name, file in (("system:kube-proxy", "kube-proxy.conf"), ("system:coredns", "coredns.conf")):
         shown = run([kubeadm, "kubeconfig", "user", "--config", configuration, "--client-name", name])
@@ -145,10 +147,7 @@ def _start_daemons(layout: Layout) -> None:
     book = process_book(layout)
     commands = daemon_commands(layout)
     check_ports_free(
-        (address, port, name)
-        for name, pairs in _PORTS.items()
-        if not book.alive(name)
-        for address, port in pairs
+        (address, port, name) for name, pairs in _PORTS.items() if not book.alive(name) for address, port in pairs
     )
     path = f"{tool_path(layout, 'runc').parent}:{tool_path(layout, 'containerd-shim-runc-v2').parent}"
     environment = {**os.environ, "PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -169,23 +168,27 @@ def _start_daemons(layout: Layout) -> None:
 
     start("containerd")
     start("etcd")
-    await_daemon("etcd", "etcd to listen", lambda: _listens("127.0.0.1", ETCD_PORT), 30)
+    await_daemon("etcd", "etcd to listen", lambda: _listens(("127.0.0.1", ETCD_PORT)), 30)
     start("kube-apiserver")
     await_daemon("kube-apiserver", "the API server to be ready", lambda: _api_ready(layout), 90)
-    await_daemon("containerd", "containerd to listen", layout.containerd_socket.exists, 30)
+    kubectl(layout, "apply", "--server-side", "--force-conflicts", "-f", str(layout.etc / "objects.yaml"))
+    await_daemon("containerd", "containerd to listen", lambda: _listens(layout.containerd_socket), 30)
     for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns"):
         start(name)
     await_daemon("kubelet", "the node to be Ready", lambda: node_is_ready(layout), 90)
 
 
-def _listens(address: str, port: int) -> bool:
-    with socket.socket() as probe:
+def _listens(address: tuple[str, int] | Path) -> bool:
+    """Whether someone accepts connections there; a socket file alone may be left from before a reboot."""
+    family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.settimeout(1)
-        return probe.connect_ex((address, port)) == 0
+        return probe.connect_ex(str(address) if isinstance(address, Path) else address) == 0
 
 
 def _api_ready(layout: Layout) -> bool:
-    if not _listens(NODE_ADDRESS, API_PORT):
+    if not _listens((NODE_ADDRESS, API_PORT)):
         return False
-    command = [tool_path(layout, "kubectl"), "--kubeconfig", layout.etc / "super-admin.conf"]
-    return succeeds([*command, "get", "--raw=/readyz", "--request-timeout=3s"])
+    identity = layout.etc / "super-admin.conf"
+    kubectl_program = tool_path(layout, "kubectl")
+    return succeeds([kubectl_program, "--kubeconfig", identity, "get", "--raw=/readyz", "--request-timeout=3s"])

@@ -11,12 +11,12 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Blob", "Image", "archive_chunks", "file_layer", "tree_layer"]
+__all__ = ["Blob", "Image", "archive_chunks", "file_layer", "file_layer_parts", "tree_layer"]
 
 _CHUNK_BYTES = 1 << 20
 _TAR_BLOCK = 512
@@ -102,12 +102,13 @@ def _descriptor(media_type: str, blob: Blob) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": blob.digest, "size": blob.size}
 
 
-def archive_chunks(image: Image, name: str) -> Iterator[bytes]:
+def archive_chunks(image: Image, name: str, *, present: Collection[str] = ()) -> Iterator[bytes]:
     """
     The OCI archive as a stream, so that gigabytes are not written to disk once more.
 
     Args:
         name: with a tag, as `localhost/modelcascade/llama-server:dev`.
+        present: digests that the receiver has; they are left out.
     """
     manifest = image.manifest
     index = {
@@ -125,6 +126,8 @@ def archive_chunks(image: Image, name: str) -> Iterator[bytes]:
     blobs = {blob.digest: blob for blob in (*image.layers, image.config, manifest)}
     yield from _member("oci-layout", _json_blob({"imageLayoutVersion": "1.0.0"}))
     for digest, blob in blobs.items():
+        if digest in present:
+            continue
         yield from _member(f"blobs/{digest.replace(':', '/')}", blob)
     yield from _member("index.json", _json_blob(index))
     yield bytes(2 * _TAR_BLOCK)
@@ -149,11 +152,16 @@ def _padding(size: int) -> bytes:
 
 def file_layer(files: Mapping[str, bytes | Path], *, mode: int = 0o444) -> Blob:
     """A layer of single files, readable by everyone, in the order of their paths."""
+    return Blob.of(*file_layer_parts(files, mode=mode))
+
+
+def file_layer_parts(files: Mapping[str, bytes | Path], *, mode: int = 0o444) -> tuple[bytes | Path, ...]:
+    """What `file_layer` consists of, for a caller that knows size and digest already."""
     parts: list[bytes | Path] = []
     for path, content in sorted(files.items()):
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         parts += [_header(path, size, mode), content, _padding(size)]
-    return Blob.of(*parts, bytes(2 * _TAR_BLOCK))
+    return (*parts, bytes(2 * _TAR_BLOCK))
 
 
 def tree_layer(
@@ -165,7 +173,7 @@ def tree_layer(
     Args:
         prefix: where the content lies in the image, as `opt/app`.
         skip: paths in the image (and what is below them) that are left out.
-        extra: more files of the image, by path, with mode 0644.
+        extra: more files of the image, by path; mode 0755 below a `bin` folder, else 0644.
     """
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -177,6 +185,7 @@ def tree_layer(
             for path, content in sorted((extra or {}).items()):
                 member = tarfile.TarInfo(path)
                 member.size = len(content)
+                member.mode = 0o755 if "/bin/" in path else 0o644
                 layer.addfile(member, io.BytesIO(content))
         unfinished.rename(target)
     finally:

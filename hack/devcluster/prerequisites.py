@@ -35,6 +35,7 @@ _NEEDS = (
 
 
 def missing_packages() -> list[str]:
+    """Debian packages whose sign is not there, in the order of the list."""
     return [need.package for need in _NEEDS if not _present(need.sign)]
 
 

@@ -107,8 +107,7 @@ class ProcessBook:
 
     def check_alive(self, name: str) -> None:
         """Raise with the log's last lines when the daemon has ended."""
-        for child in self._children:
-            child.poll()  # reaps, so that an ended daemon does not look alive
+        self._reap()
         if not self.alive(name):
             log = self.log_of(name)
             last = "\n  ".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else ""
@@ -122,7 +121,12 @@ class ProcessBook:
         if record.alive:
             say(f"stopping {name} ({record.pid})")
             stop_process(record, patience_s=patience_s)
+            self._reap()
         self._write(records)
+
+    def _reap(self) -> None:
+        for child in self._children:
+            child.poll()
 
     def _write(self, records: Mapping[str, ProcessRecord]) -> None:
         unfinished = self._file.with_suffix(".new")

@@ -35,6 +35,7 @@ SERVICE_SUBNET = "10.96.0.0/16"
 API_PORT = 6443
 ETCD_PORT = 12379
 PAUSE_IMAGE = "localhost/pause:1"
+_RBAC = "rbac.authorization.k8s.io"
 _VOLUME_SIZES_GI = (5, 5, 5, 5, 10, 10, 20)
 
 
@@ -247,28 +248,37 @@ def _corefile(layout: Layout, *, upstream_dns: bool) -> str:
 
 
 def cluster_objects(layout: Layout) -> list[Mapping[str, Any]]:
-    """Rights of CoreDNS, the default StorageClass, and local volumes, applied once the node is there."""
-    return [*_dns_rights(), _storage_class(), *_volumes(layout)]
+    """Rights, the default StorageClass, and local volumes, applied once the API server is there."""
+    dns = "system:coredns"
+    administrators = "kubeadm:cluster-admins"  # the group in kubeadm's admin.conf
+    to_kubelet = "kube-apiserver-kubelet-client"  # as whom the API server asks the kubelet for logs and exec
+    return [
+        _binding(administrators, role="cluster-admin", subject={"kind": "Group", "name": administrators}),
+        _binding(dns, role=dns, subject={"kind": "User", "name": dns}),
+        _binding(to_kubelet, role="system:kubelet-api-admin", subject={"kind": "User", "name": to_kubelet}),
+        _dns_role(dns),
+        _storage_class(),
+        *_volumes(layout),
+    ]
 
 
-def _dns_rights() -> list[Mapping[str, Any]]:
-    group = "rbac.authorization.k8s.io"
-    name = "system:coredns"
+def _binding(name: str, *, role: str, subject: Mapping[str, str]) -> Mapping[str, Any]:
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": _RBAC, **subject}],
+    }
+
+
+def _dns_role(name: str) -> Mapping[str, Any]:
     readable = ["endpoints", "services", "pods", "namespaces"]
     rules = [
         {"apiGroups": [""], "resources": readable, "verbs": ["list", "watch"]},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
     ]
-    return [
-        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
-        },
-    ]
+    return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
 
 
 def _storage_class() -> Mapping[str, Any]:

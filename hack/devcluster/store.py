@@ -1,6 +1,7 @@
 """Images in the node's containerd: imported under a name with their digest, so that no pull is ever tried."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,12 +24,13 @@ def import_image(layout: Layout, name: str, image: Image, *, tag: str = _TAG) ->
     """
     reference = f"{name}@{image.manifest.digest}"
     tagged = f"{name}:{tag}"
-    ctr: list[str | Path] = [tool_path(layout, "ctr"), "-a", layout.containerd_socket, "-n", "k8s.io", "images"]
-    present = run([*ctr, "list", "-q"]).split()
-    if reference not in present:
+    ctr: list[str | Path] = [tool_path(layout, "ctr"), "-a", layout.containerd_socket, "-n", "k8s.io"]
+    if reference not in run([*ctr, "images", "list", "-q"]).split():
         watch = Stopwatch()
-        _pipe([*ctr, "import", "--snapshotter", "overlayfs", "-"], archive_chunks(image, tagged), what=name)
-        run([*ctr, "tag", "--force", tagged, reference])
+        present = frozenset(run([*ctr, "content", "list", "-q"]).split())
+        # --local unpacks from ctr itself: three times as fast for many small files as through the transfer service.
+        _pipe([*ctr, "images", "import", "--local", "-"], archive_chunks(image, tagged, present=present), what=name)
+        run([*ctr, "images", "tag", "--force", tagged, reference])
         say(f"images: {name} imported in {watch.seconds:.1f} s")
     return reference
 
@@ -59,6 +61,15 @@ def remember_image(layout: Layout, short_name: str, reference: str) -> None:
 
 
 def image_references(layout: Layout) -> dict[str, str]:
-    """By short name, for what was imported since the cluster came up."""
+    """
+    By short name: what was imported since the cluster came up, or what the file in MODELCASCADE_IMAGES says.
+
+    That file has lines NAME=IMAGE@sha256:DIGEST and is for clusters that pull from a registry (CLUSTER=current).
+    """
+    given = os.environ.get("MODELCASCADE_IMAGES")
+    if given:
+        lines = [line.strip() for line in Path(given).read_text().splitlines()]
+        pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+        return {name: reference for name, _, reference in pairs}
     file = layout.state / "images.json"
     return dict(json.loads(file.read_text())) if file.exists() else {}

@@ -38,7 +38,7 @@ def tear_down(layout: Layout) -> None:
     for name in _BEFORE_CONTAINERS:
         book.stop(name)
     _stop_containers(layout, runtime_alive=book.alive("containerd"))
-    for name in DAEMONS:
+    for name in reversed(DAEMONS):  # the API server before its etcd, or it waits for it
         book.stop(name)
     for record in _own_shims(layout):
         stop_process(record, patience_s=2)
@@ -54,7 +54,7 @@ def _stop_containers(layout: Layout, *, runtime_alive: bool) -> None:
     """Kill and remove all tasks and containers of the cluster's own containerd."""
     if not runtime_alive:
         return
-    ctr = [tool_path(layout, "ctr"), "-a", layout.containerd_socket, "-n", "k8s.io"]
+    ctr: list[str | Path] = [tool_path(layout, "ctr"), "-a", layout.containerd_socket, "-n", "k8s.io"]
     tasks = run([*ctr, "tasks", "list", "-q"]).split()
     if tasks:
         say(f"stopping {len(tasks)} containers")

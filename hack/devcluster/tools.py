@@ -104,6 +104,7 @@ def tool_path(layout: Layout, name: str) -> Path:
 
 
 def missing_tools(layout: Layout) -> list[Program]:
+    """Programs that the cache lacks, in the order of building."""
     return [program for program in PROGRAMS if not tool_path(layout, program.name).exists()]
 
 
@@ -119,7 +120,9 @@ def build_tools(layout: Layout) -> None:
         say(f"tools: all {len(PROGRAMS)} programs are in {layout.tools}")
         return
     _check_go()
-    say(f"tools: {len(missing)} of {len(PROGRAMS)} programs to build into {layout.tools}; cold, about 12 min on 2 cores")
+    say(
+        f"tools: {len(missing)} of {len(PROGRAMS)} programs to build into {layout.tools}; cold, about 12 min on 2 cores"
+    )
     total = Stopwatch()
     for number, program in enumerate(missing, start=1):
         following = missing[number].name if number < len(missing) else "nothing"
@@ -159,4 +162,3 @@ def _build(layout: Layout, program: Program) -> None:
         unfinished.rename(target)
     finally:
         unfinished.unlink(missing_ok=True)
-
