@@ -124,7 +124,6 @@ def test_crds_are_kept_unless_told_otherwise() -> None:
         pytest.param(("--set", "image.repository=registry.example/x"), "image.digest is required", id="no digest"),
         pytest.param((*IMAGE, "--set", "operater.resyncSeconds=5"), "operater", id="a typo at the root"),
         pytest.param((*IMAGE, "--set", "operator.resyncSeconds=soon"), "resyncSeconds", id="a word for a number"),
-        pytest.param((*IMAGE, "--set", "engines.llamaCpp.image=llama:latest"), "image", id="an engine image by tag"),
     ],
 )
 def test_bad_values_are_refused_by_name(arguments: tuple[str, ...], said: str) -> None:
