@@ -62,5 +62,8 @@ app.kubernetes.io/part-of: modelcascade
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [list, create, patch]
+  verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 {{- end -}}

@@ -127,9 +127,7 @@ class Inspection(_Document):
     """What `modelcascade inspect` found at the mounted model, at most 4 KiB as JSON."""
 
     format_version: Literal[1] = 1
-    outcome: Literal[
-        "Ok", "FileNotFound", "FileAmbiguous", "NotGGUF", "Truncated", "FormatMismatch", "VariantMismatch"
-    ]
+    outcome: Literal["Ok", "FileNotFound", "FileAmbiguous", "NotGGUF", "Truncated", "FormatMismatch", "VariantMismatch"]
     message: str
     """A sentence that names the file and the next step."""
 
@@ -172,6 +170,9 @@ class DecisionRecord(_Document):
     format_version: Literal[1] = 1
     time: datetime
     request_id: str
+    client_request_id: str | None = None
+    """The client's own `x-request-id`, at most 128 characters; never a key."""
+
     cascade: str
     generation: int
     stream: bool

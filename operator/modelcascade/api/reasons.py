@@ -28,6 +28,8 @@ class RequestReason(StrEnum):
     TIER_OVERLOADED = "tier_overloaded"
     TIER_UNAVAILABLE = "tier_unavailable"  # no ready endpoint
     POLICY = "policy"  # pinned by the request, or no lower tier may serve it
+    REFUSED = "refused"  # the request was refused before any tier was chosen
+    ROUTER_ERROR = "router_error"  # a defect of the router itself
 
 
 class Warning_(StrEnum):  # noqa: N801 - `Warning` is a builtin
@@ -87,6 +89,7 @@ class ConditionReason(StrEnum):
     VOLUME_FAILED = "VolumeFailed"
     STARTING = "Starting"
     ROLLING_OUT = "RollingOut"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     TIERS_READY = "TiersReady"
     ROUTER_READY = "RouterReady"
     ROUTER_NOT_READY = "RouterNotReady"
@@ -99,7 +102,7 @@ CONDITION_REASON_TEXT: dict[ConditionReason, str] = {
     ConditionReason.READY: "Everything that must answer answers.",
     ConditionReason.PROGRESSING: "Some part is not ready yet; the message names it.",
     ConditionReason.VALID: "The spec passed every rule.",
-    ConditionReason.INVALID_SPEC: "A field breaks a rule; the message names the field. The last good children keep serving.",
+    ConditionReason.INVALID_SPEC: "A field breaks a rule; the message names it. The last good children keep serving.",
     ConditionReason.UNSUPPORTED: "A field is valid but this version does not serve it yet; the message names it.",
     ConditionReason.NAME_CONFLICT: "An object of a needed name belongs to somebody else and was not touched.",
     ConditionReason.MODEL_NOT_FOUND: "The model's image, claim or address does not exist or cannot be read.",
@@ -123,6 +126,7 @@ CONDITION_REASON_TEXT: dict[ConditionReason, str] = {
     ConditionReason.VOLUME_FAILED: "A volume cannot be mounted; the message is the kubelet's.",
     ConditionReason.STARTING: "A pod has started and is not ready yet.",
     ConditionReason.ROLLING_OUT: "Pods of an older generation are being replaced.",
+    ConditionReason.PROGRESS_DEADLINE_EXCEEDED: "New pods did not become ready in time; older ones keep serving.",
     ConditionReason.TIERS_READY: "Every Active tier has a ready endpoint, or is at zero by policy.",
     ConditionReason.ROUTER_READY: "The router has a ready endpoint.",
     ConditionReason.ROUTER_NOT_READY: "The router has no ready endpoint.",
