@@ -1,0 +1,1 @@
+"""One file per engine: what its command line and probes look like."""
