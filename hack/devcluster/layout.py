@@ -30,7 +30,8 @@ class Layout:
     @classmethod
     def from_environment(cls) -> "Layout":
         cache = Path(os.environ.get("MODELCASCADE_CACHE") or Path.home() / ".cache" / "modelcascade").absolute()
-        folder = "kind" if os.environ.get("CLUSTER") == "kind" else "cluster"
+        provider = os.environ.get("CLUSTER") or "local"
+        folder = "cluster" if provider == "local" else provider
         state = Path(os.environ.get("MODELCASCADE_STATE") or cache / folder).absolute()
         return cls(repository=_REPOSITORY, cache=cache, state=state)
 

@@ -70,7 +70,7 @@ class ProcessBook:
     def __init__(self, file: Path, logs: Path) -> None:
         self._file = file
         self._logs = logs
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def records(self) -> dict[str, ProcessRecord]:
         if not self._file.exists():
@@ -98,17 +98,18 @@ class ProcessBook:
                 env=None if env is None else dict(env),
                 start_new_session=True,
             )
-        self._children.append(child)
+        self._children[name] = child
         record = describe_process(child.pid)
         if record is None:
+            self._reap(name)
             raise ScriptError(f"{name} ended at once; its log: {self.log_of(name)}")
         self._write({**self.records(), name: record})
         return True
 
     def check_alive(self, name: str) -> None:
         """Raise with the log's last lines when the daemon has ended."""
-        self._reap()
         if not self.alive(name):
+            self._reap(name)
             log = self.log_of(name)
             last = "\n  ".join(log.read_text(errors="replace").splitlines()[-8:]) if log.exists() else ""
             raise ScriptError(f"{name} ended. Its log: {log}\n  {last}")
@@ -121,12 +122,14 @@ class ProcessBook:
         if record.alive:
             say(f"stopping {name} ({record.pid})")
             stop_process(record, patience_s=patience_s)
-            self._reap()
+            self._reap(name)
         self._write(records)
 
-    def _reap(self) -> None:
-        for child in self._children:
-            child.poll()
+    def _reap(self, name: str) -> None:
+        """Take the exit code of our own child, which ends a moment after its /proc entry says so."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            child.wait(timeout=10)
 
     def _write(self, records: Mapping[str, ProcessRecord]) -> None:
         unfinished = self._file.with_suffix(".new")
