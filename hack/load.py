@@ -144,6 +144,10 @@ class _Client:
                 body += self._receive()
         return (time.perf_counter() - started) * 1000
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
     def _receive(self) -> bytes:
         received = self._socket.recv(65536)
         if not received:
@@ -152,8 +156,8 @@ class _Client:
 
 
 @contextlib.contextmanager
-def _process(arguments: Sequence[str], **options: int) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, *arguments], text=True, **options)
+def _process(arguments: Sequence[str], stdout: int) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, *arguments], text=True, stdout=stdout)
     try:
         yield process
     finally:
@@ -195,12 +199,15 @@ def _router(engine_port: int) -> Iterator[int]:
 
 
 def _measure(engine_port: int, router_port: int, body: bytes, requests: int) -> tuple[list[float], list[float]]:
-    direct, routed = _Client(engine_port, body), _Client(router_port, body)
-    for _ in range(WARM_UP):
-        direct.ask()
-        routed.ask()
-    # In turns, so that whatever else the machine does falls on both alike.
-    pairs = [(direct.ask(), routed.ask()) for _ in range(requests)]
+    with (
+        contextlib.closing(_Client(engine_port, body)) as direct,
+        contextlib.closing(_Client(router_port, body)) as routed,
+    ):
+        for _ in range(WARM_UP):
+            direct.ask()
+            routed.ask()
+        # In turns, so that whatever else the machine does falls on both alike.
+        pairs = [(direct.ask(), routed.ask()) for _ in range(requests)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 

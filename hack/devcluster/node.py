@@ -8,6 +8,7 @@ Each step does nothing where it is done already, so a half-started cluster is fi
 
 import json
 import os
+import shlex
 import shutil
 import socket
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from devcluster.settings import API_PORT, CLUSTER_DNS, ETCD_PORT, NODE_ADDRESS, 
 from devcluster.tools import tool_path
 from devcluster.volumes import recycle_volumes
 
-__all__ = ["DAEMONS", "bring_up", "kubectl", "node_is_ready", "process_book"]
+__all__ = ["DAEMONS", "bring_up", "kubectl", "node_is_ready", "process_book", "start_runtime"]
 
 DAEMONS = (
     "etcd",
@@ -36,6 +37,7 @@ DAEMONS = (
     "kube-proxy",
     "coredns",
 )
+_LONGEST_SOCKET_PATH = 107 - len(".ttrpc")  # sun_path has 108 bytes (unix(7)); containerd adds a second socket
 _PORTS = {
     "etcd": [("127.0.0.1", ETCD_PORT), ("127.0.0.1", ETCD_PORT + 1)],
     "kube-apiserver": [(NODE_ADDRESS, API_PORT)],
@@ -102,6 +104,8 @@ def bring_up(layout: Layout) -> None:
 
 
 def _make_folders(layout: Layout) -> None:
+    if len(str(layout.containerd_socket)) > _LONGEST_SOCKET_PATH:
+        raise ScriptError(f"{layout.state} is too long a path for sockets: set MODELCASCADE_STATE to a shorter one.")
     layout.state.mkdir(parents=True, exist_ok=True)
     layout.state.chmod(0o711)  # keys are unreadable by their own modes; pods' volumes must be reachable
     for folder in (layout.bin, layout.etc, layout.log, layout.pki, layout.run, layout.volumes):
@@ -128,54 +132,66 @@ def _make_credentials(layout: Layout) -> None:
 
 def _write_wrappers(layout: Layout) -> None:
     """kubectl, helm and ctr for a person, already pointed at this cluster."""
-    run_folder = layout.run
-    exports = {
-        "kubectl": f"export KUBECONFIG='{layout.kubeconfig}' KUBECACHEDIR='{run_folder}/kubectl'",
-        "helm": (
-            f"export KUBECONFIG='{layout.kubeconfig}' HELM_CACHE_HOME='{run_folder}/helm/cache' "
-            f"HELM_CONFIG_HOME='{run_folder}/helm/config' HELM_DATA_HOME='{run_folder}/helm/data'"
-        ),
-        "ctr": f"export CONTAINERD_ADDRESS='{layout.containerd_socket}' CONTAINERD_NAMESPACE=k8s.io",
+    folder = layout.run
+    variables: dict[str, dict[str, str | Path]] = {
+        "kubectl": {"KUBECONFIG": layout.kubeconfig, "KUBECACHEDIR": folder / "kubectl"},
+        "helm": {
+            "KUBECONFIG": layout.kubeconfig,
+            "HELM_CACHE_HOME": folder / "helm" / "cache",
+            "HELM_CONFIG_HOME": folder / "helm" / "config",
+            "HELM_DATA_HOME": folder / "helm" / "data",
+        },
+        "ctr": {"CONTAINERD_ADDRESS": layout.containerd_socket, "CONTAINERD_NAMESPACE": "k8s.io"},
     }
-    for name, export in exports.items():
+    for name, values in variables.items():
+        exports = "".join(f"export {key}={shlex.quote(str(value))}\n" for key, value in values.items())
         file = layout.bin / name
-        file.write_text(f"#!/bin/sh\n{export}\nexec '{tool_path(layout, name)}' \"$@\"\n")
+        file.write_text(f'#!/bin/sh\n{exports}exec {shlex.quote(str(tool_path(layout, name)))} "$@"\n')
         file.chmod(0o755)
+
+
+def start_runtime(layout: Layout) -> None:
+    """Start containerd alone, and only when it does not run: `down` needs it to end the containers."""
+    _start(layout, "containerd")
+    _await(layout, "containerd", "containerd to listen", lambda: _listens(layout.containerd_socket), 30)
 
 
 def _start_daemons(layout: Layout) -> None:
     book = process_book(layout)
-    commands = daemon_commands(layout)
     check_ports_free(
         (address, port, name) for name, pairs in _PORTS.items() if not book.alive(name) for address, port in pairs
     )
-    path = f"{tool_path(layout, 'runc').parent}:{tool_path(layout, 'containerd-shim-runc-v2').parent}"
-    environment = {**os.environ, "PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin"}
-
-    def start(name: str) -> None:
-        if book.start(name, commands[name], env=environment):
-            say(f"started {name}")
-
-    def await_daemon(name: str, what: str, ready: Callable[[], bool], timeout_s: float) -> None:
-        def ready_or_dead() -> bool:
-            if ready():
-                return True
-            book.check_alive(name)
-            return False
-
-        advice = f"Its log: {book.log_of(name)}; the others are beside it."
-        wait_until(what, ready_or_dead, timeout_s=timeout_s, advice=advice)
-
-    start("containerd")
-    start("etcd")
-    await_daemon("etcd", "etcd to listen", lambda: _listens(("127.0.0.1", ETCD_PORT)), 30)
-    start("kube-apiserver")
-    await_daemon("kube-apiserver", "the API server to be ready", lambda: _api_ready(layout), 90)
+    _start(layout, "containerd")
+    _start(layout, "etcd")
+    _await(layout, "etcd", "etcd to listen", lambda: _listens(("127.0.0.1", ETCD_PORT)), 30)
+    _start(layout, "kube-apiserver")
+    _await(layout, "kube-apiserver", "the API server to be ready", lambda: _api_ready(layout), 90)
     kubectl(layout, "apply", "--server-side", "--force-conflicts", "-f", str(layout.etc / "objects.yaml"))
-    await_daemon("containerd", "containerd to listen", lambda: _listens(layout.containerd_socket), 30)
+    start_runtime(layout)
     for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns"):
-        start(name)
-    await_daemon("kubelet", "the node to be Ready", lambda: node_is_ready(layout), 90)
+        _start(layout, name)
+    _await(layout, "kubelet", "the node to be Ready", lambda: node_is_ready(layout), 90)
+
+
+def _start(layout: Layout, name: str) -> None:
+    programs = [tool_path(layout, name).parent for name in ("runc", "containerd-shim-runc-v2")]
+    path = ":".join([*map(str, programs), "/usr/sbin:/usr/bin:/sbin:/bin"])
+    if process_book(layout).start(name, daemon_commands(layout)[name], env={**os.environ, "PATH": path}):
+        say(f"started {name}")
+
+
+def _await(layout: Layout, name: str, what: str, ready: Callable[[], bool], timeout_s: float) -> None:
+    """Wait for what the daemon brings, or say at once that it has ended."""
+    book = process_book(layout)
+
+    def ready_or_dead() -> bool:
+        if ready():
+            return True
+        book.check_alive(name)
+        return False
+
+    advice = f"Its log: {book.log_of(name)}; the others are beside it."
+    wait_until(what, ready_or_dead, timeout_s=timeout_s, advice=advice)
 
 
 def _listens(address: tuple[str, int] | Path) -> bool:

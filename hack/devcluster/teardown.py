@@ -14,7 +14,7 @@ from devcluster.console import ScriptError, run, say, succeeds, wait_until
 from devcluster.footprint import kubepods_groups, read_footprint, restore_machine
 from devcluster.layout import Layout
 from devcluster.network import remove_network
-from devcluster.node import DAEMONS, process_book
+from devcluster.node import DAEMONS, process_book, start_runtime
 from devcluster.processes import ProcessRecord, describe_process, stop_process
 from devcluster.tools import tool_path
 
@@ -37,7 +37,7 @@ def tear_down(layout: Layout) -> None:
     book = process_book(layout)
     for name in _BEFORE_CONTAINERS:
         book.stop(name)
-    _stop_containers(layout, runtime_alive=book.alive("containerd"))
+    _stop_containers(layout)
     for name in reversed(DAEMONS):  # the API server before its etcd, or it waits for it
         book.stop(name)
     for record in _own_shims(layout):
@@ -50,10 +50,11 @@ def tear_down(layout: Layout) -> None:
     say("cluster: gone; tools, models and image layers stay in the cache")
 
 
-def _stop_containers(layout: Layout, *, runtime_alive: bool) -> None:
-    """Kill and remove all tasks and containers of the cluster's own containerd."""
-    if not runtime_alive:
-        return
+def _stop_containers(layout: Layout) -> None:
+    """Kill and remove all tasks and containers of the cluster's own containerd, which is started for it if need be."""
+    if not (layout.state / "containerd").exists():
+        return  # stopped half-way before it ever ran
+    start_runtime(layout)
     ctr: list[str | Path] = [tool_path(layout, "ctr"), "-a", layout.containerd_socket, "-n", "k8s.io"]
     tasks = run([*ctr, "tasks", "list", "-q"]).split()
     if tasks:
@@ -66,13 +67,13 @@ def _stop_containers(layout: Layout, *, runtime_alive: bool) -> None:
 
 def _own_shims(layout: Layout) -> Iterator[ProcessRecord]:
     """Shims started by our containerd: our program, and our socket as their address."""
-    program = str(tool_path(layout, "containerd-shim-runc-v2"))
+    name = tool_path(layout, "containerd-shim-runc-v2").name
     address = str(layout.containerd_socket).encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
         record = describe_process(int(entry.name))
-        if record is None or record.program != program:
+        if record is None or not Path(record.program).is_relative_to(layout.tools) or not record.program.endswith(name):
             continue
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")

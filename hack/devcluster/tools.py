@@ -136,7 +136,7 @@ def build_tools(layout: Layout) -> None:
 
 
 def _check_go() -> None:
-    advice = "Install Go 1.26 or newer (go.dev, or your distribution) and put it on PATH."
+    advice = "Install Go 1.26 or newer (its makers or your distribution have it) and put it on PATH."
     words = run(["go", "env", "GOVERSION"], advice=advice).strip().removeprefix("go").split(".")
     if (int(words[0]), int(words[1])) < (1, 26):
         raise ScriptError(f"Go {'.'.join(words)} is too old. {advice}")

@@ -13,7 +13,9 @@ from modelcascade.cli.inspect import inspect_model, run_inspect
 from support.gguf_files import write_gguf
 
 
-def judge(folder: Path, *, file: str | None = None, format_: str = "GGUF", variant: str | None = "Q4_K_M") -> Inspection:
+def judge(
+    folder: Path, *, file: str | None = None, format_: str = "GGUF", variant: str | None = "Q4_K_M"
+) -> Inspection:
     """The verdict about a folder."""
     return inspect_model(folder, file=file, format_=format_, variant=variant)
 
@@ -55,7 +57,9 @@ def test_a_wrong_variant_is_told_with_both_names(tmp_path: Path) -> None:
     write_gguf(tmp_path / "m.gguf", file_type=7)
     found = judge(tmp_path)
     assert ("VariantMismatch", "Q8_0", 2) == (found.outcome, found.found_variant, found.layers)
-    assert "m.gguf holds Q8_0 and quantization.variant says Q4_K_M: declare Q8_0, or name another file." == found.message
+    assert (
+        "m.gguf holds Q8_0 and quantization.variant says Q4_K_M: declare Q8_0, or name another file." == found.message
+    )
 
 
 def test_another_declared_format(tmp_path: Path) -> None:
@@ -144,6 +148,7 @@ def test_report_and_link(tmp_path: Path) -> None:
     arguments = ["--path", str(path.parent), "--format", "GGUF", "--link", str(link), "--report", str(report)]
     assert [0, 0] == [run_inspect(arguments), run_inspect(arguments)]
     assert path == link.resolve()
+    assert 0 == run_inspect(arguments[:4])
     found = parse_inspection(report.read_text())
     assert isinstance(found, Inspection)
     assert "Ok" == found.outcome
@@ -166,8 +171,10 @@ def test_usage(arguments: list[str], code: int, capsys: pytest.CaptureFixture[st
 
 def test_the_report_fits_a_termination_message(tmp_path: Path) -> None:
     """The kubelet cuts at 4096 bytes, and half a document is none; file names can be long and of any script."""
+    deep = tmp_path / "/".join(["é" * 127] * 5)
+    deep.mkdir(parents=True)
     for number in range(6):
-        (tmp_path / f"{number}{'é' * 120}.gguf").write_text("x")
+        (deep / f"{number}.gguf").write_text("x")
     (tmp_path / "\udcff.gguf").write_text("x")
     report = tmp_path / "report"
     assert 1 == run_inspect(["--path", str(tmp_path), "--format", "GGUF", "--report", str(report)])
@@ -179,7 +186,18 @@ def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
     """As the init container calls it."""
     write_gguf(tmp_path / "m.gguf", file_type=7)
     done = subprocess.run(
-        [sys.executable, "-m", "modelcascade", "inspect", "--path", str(tmp_path), "--format", "GGUF", "--variant", "F16"],
+        [
+            sys.executable,
+            "-m",
+            "modelcascade",
+            "inspect",
+            "--path",
+            str(tmp_path),
+            "--format",
+            "GGUF",
+            "--variant",
+            "F16",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -68,11 +68,15 @@ POD = "spec.template.spec"
         pytest.param(changed(f"{POD}.volumes", []), (True, False, []), id="volumes removed by hand"),
         pytest.param(changed("spec.selector", "x"), (True, False, []), id="another type"),
         pytest.param(changed("metadata.labels", {}), (True, False, []), id="labels removed by hand"),
-        pytest.param(changed(f"{POD}.initContainers.0.image", "older"), (False, True, []), id="inspect of an older operator"),
+        pytest.param(
+            changed(f"{POD}.initContainers.0.image", "older"), (False, True, []), id="inspect of an older operator"
+        ),
         pytest.param(changed(f"{POD}.initContainers", []), (True, False, []), id="inspect removed by hand"),
         pytest.param(changed("spec.replicas", 5), (False, True, []), id="scaled"),
         pytest.param(
-            changed("metadata.annotations", {"modelcascade.dev/applied-hash": "0"}), (True, False, []), id="older manifest"
+            changed("metadata.annotations", {"modelcascade.dev/applied-hash": "0"}),
+            (True, False, []),
+            id="older manifest",
         ),
         pytest.param(changed("metadata.annotations", None), (True, False, []), id="no hash"),
         pytest.param(live(deletionTimestamp="2026-01-01T00:00:00Z"), (False, True, []), id="being deleted"),
@@ -83,10 +87,14 @@ POD = "spec.template.spec"
         ),
         pytest.param(live(ownerReferences=[]), (False, False, ["has no controller"]), id="nobody's"),
         pytest.param(
-            live(ownerReferences=[OTHER | {"controller": False}]), (False, False, ["has no controller"]), id="owned only"
+            live(ownerReferences=[OTHER | {"controller": False}]),
+            (False, False, ["has no controller"]),
+            id="owned only",
         ),
         pytest.param(
-            live(ownerReferences=[], annotations={ADOPT_ANNOTATION: "assist"}), (True, False, []), id="handed over to us"
+            live(ownerReferences=[], annotations={ADOPT_ANNOTATION: "assist"}),
+            (True, False, []),
+            id="handed over to us",
         ),
         pytest.param(
             live(ownerReferences=[], annotations={ADOPT_ANNOTATION: "other"}),
@@ -114,7 +122,7 @@ def test_what_happens_to_an_object(found: dict[str, Any] | None, expected: tuple
         pytest.param({"deletionTimestamp": "2026-01-01T00:00:00Z"}, False, id="going already"),
     ],
 )
-def test_only_our_own_leftovers_are_pruned(metadata: dict[str, Any], pruned: bool) -> None:
+def test_only_our_own_leftovers_are_pruned(metadata: dict[str, Any], *, pruned: bool) -> None:
     """Ownership by uid decides, never a label."""
     key = ObjectKey("Deployment", "assist-gone")
     changes = diff_plan(PLAN, {key: live(name="assist-gone", **metadata)}, owner_uid=UID)
@@ -136,7 +144,7 @@ def test_only_our_own_leftovers_are_pruned(metadata: dict[str, Any], pruned: boo
         pytest.param({"a": "1"}, {"a": 1}, False, id="another type"),
     ],
 )
-def test_containment(there: object, wanted: object, expected: bool) -> None:
+def test_containment(there: object, wanted: object, *, expected: bool) -> None:
     """What servers add is no difference; what is wanted and not there is one."""
     assert expected is contains(there, wanted)
 

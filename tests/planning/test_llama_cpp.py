@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def value_of(flag: str, args: list[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> LlamaServer:
     """The real program."""
     return find_llama_server(tmp_path_factory.mktemp("llama-server"))
 

@@ -22,9 +22,7 @@ from support.cascades import DEFAULTS, accepted, cascade_body, tier_body
         ),
     ],
 )
-def test_the_order_of_escalation(
-    tiers: list[tuple[str, str, int | None]], expected: list[tuple[int, str]]
-) -> None:
+def test_the_order_of_escalation(tiers: list[tuple[str, str, int | None]], expected: list[tuple[int, str]]) -> None:
     """A higher rank is asked later; roles stand in where ranks are missing."""
     bodies = [tier_body(name, role) | ({} if rank is None else {"rank": rank}) for name, role, rank in tiers]
     cascade = accepted(cascade_body(*bodies))
@@ -34,9 +32,7 @@ def test_the_order_of_escalation(
 def test_suspended_tiers_get_no_requests_and_others_keep_their_rank() -> None:
     """Suspending the middle tier leaves it out and moves nobody."""
     middle = tier_body("b", "Specialist") | {"rank": 2, "state": "Suspended"}
-    cascade = accepted(
-        cascade_body(tier_body("a") | {"rank": 1}, middle, tier_body("c", "Specialist") | {"rank": 3})
-    )
+    cascade = accepted(cascade_body(tier_body("a") | {"rank": 1}, middle, tier_body("c", "Specialist") | {"rank": 3}))
     assert [(1, "a"), (3, "c")] == [(tier.rank, tier.name) for tier in build_routes(cascade).tiers]
 
 

@@ -26,7 +26,9 @@ def claim(name: str) -> dict[str, Any]:
         pytest.param("pvc://c/a/b", None, claim("c"), "/models/a/b", None, id="folder"),
         pytest.param("pvc://c/a/b/", "x.gguf", claim("c"), "/models/a/b", "/models/a/b/x.gguf", id="folder, file"),
         pytest.param("pvc://c/a/x.gguf", None, claim("c"), "/models/a", "/models/a/x.gguf", id="file in the uri"),
-        pytest.param("pvc://c/x.gguf", "y.gguf", claim("c"), "/models/x.gguf", "/models/x.gguf/y.gguf", id="odd folder"),
+        pytest.param(
+            "pvc://c/x.gguf", "y.gguf", claim("c"), "/models/x.gguf", "/models/x.gguf/y.gguf", id="odd folder"
+        ),
         pytest.param("pvc:///", None, claim(""), "/models", None, id="no claim: the API server says so"),
     ],
 )
