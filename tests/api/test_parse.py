@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from modelcascade.api.cel import json_of
 from modelcascade.api.parse import (
@@ -16,6 +17,7 @@ from modelcascade.api.parse import (
     parse_policy,
     parse_policy_strict,
 )
+from modelcascade.api.problems import describe_errors
 from modelcascade.api.v1alpha1.cascade import ModelCascade
 from modelcascade.api.v1alpha1.policy import CascadeScalingPolicy
 from support.bad_inputs import base_object, shortest_cascade
@@ -87,6 +89,16 @@ def test_a_small_file_that_unfolds_without_end_is_refused() -> None:
     body["spec"]["tiers"] = bomb
     verdict = parse_cascade(body)
     assert verdict == SpecProblems((Problem("(root)", "cannot be written as JSON: more than 100,000 values"),))
+
+
+def test_text_that_no_json_can_hold_is_refused() -> None:
+    """Half of a surrogate pair, as a careless escape gives it."""
+    body = shortest_cascade()
+    body["spec"]["tiers"][0]["name"] = "\ud800"
+    verdict = parse_cascade(body)
+    assert isinstance(verdict, SpecProblems)
+    assert verdict.problems[0].path == "(root)"
+    assert verdict.problems[0].message.startswith("is no JSON: ")
 
 
 def test_defaults_are_applied() -> None:
@@ -171,6 +183,15 @@ def test_another_kind_of_object_is_refused(field: str, value: str) -> None:
     verdict = parse_cascade(shortest_cascade() | {field: value})
     assert isinstance(verdict, SpecProblems)
     assert [problem.path for problem in verdict.problems] == [field]
+
+
+def test_an_error_without_a_wording_keeps_pydantics() -> None:
+    """The API has no such field today; the message is never lost."""
+    with pytest.raises(ValidationError) as refused:
+        TypeAdapter(float).validate_json('"x"')
+    (problem,) = describe_errors(refused.value)
+    assert problem.path == "(root)"
+    assert "number" in problem.message
 
 
 def test_a_policy_is_parsed_with_its_defaults() -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
-from modelcascade.api.cel_library import compile_rule
+import pytest
+
+from modelcascade.api.cel import rule_holds
+from modelcascade.api.cel_library import compile_rule, load_library
 from modelcascade.api.markers import CEL, rules_of
 from modelcascade.api.shapes import Shape, fields_of
 from modelcascade.api.v1alpha1.meta import ApiModel
@@ -43,3 +46,25 @@ def test_every_rule_compiles_offline() -> None:
     """The library understands the text of every rule."""
     for rule in all_rules():
         compile_rule(rule.rule)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("self.missing > 1", id="a field that is absent"),
+        pytest.param("self.list[3] == 1", id="an index that is out of range"),
+        pytest.param("1 / self.zero == 1", id="a division by zero"),
+        pytest.param("self.word > 1", id="a word compared with a number"),
+        pytest.param("self.word.unknown()", id="a function that does not exist"),
+        pytest.param("self.zero", id="no truth value"),
+    ],
+)
+def test_a_rule_that_cannot_be_evaluated_counts_as_broken(text: str) -> None:
+    """As on the API server: a mistake in a rule refuses, it never lets pass."""
+    assert not rule_holds(CEL(text, "m"), {"self": {"list": [], "zero": 0, "word": "w"}})
+
+
+def test_a_missing_library_is_named() -> None:
+    """Which package to install, not an attribute error."""
+    with pytest.raises(ImportError, match="common-expression-language"):
+        load_library("no_such_package_here")

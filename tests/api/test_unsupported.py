@@ -52,15 +52,37 @@ def test_what_is_served(edit: dict[str, Any]) -> None:
         pytest.param({"scaling": {"mode": "External", "maxReplicas": 3}}, id="external"),
         pytest.param({"scaling": {"minReplicas": 2, "maxReplicas": 3}}, id="managed"),
         pytest.param({"state": "Suspended"}, id="suspended"),
-        pytest.param({"pricing": {"currency": "USD", "replicaPerHour": "0.5"}}, id="price"),
     ],
 )
 def test_tiers_that_are_served(edit: dict[str, Any]) -> None:
-    """Scaling within bounds, suspension and prices are no news."""
+    """Scaling within bounds and suspension do what they say."""
     body = shortest_cascade()
     other = body["spec"]["tiers"][0] | {"name": "specialist", "role": "Specialist"}
     body["spec"]["tiers"].append(other | edit)
     assert unserved(body) == []
+
+
+def test_tiers_that_are_not_served_yet() -> None:
+    """Sizes and prices that nothing would read are refused rather than ignored."""
+    body = shortest_cascade()
+    tier = body["spec"]["tiers"][0]
+    tier["pricing"] = {"currency": "USD", "replicaPerHour": "0.5"}
+    tier["scaling"] = {"onCold": "Hold", "maxHeldRequests": 3}
+    tier["local"]["accelerator"] = {"resource": "nvidia.com/gpu", "memory": "24Gi"}
+    tier["local"]["model"]["dimensions"] = {
+        "parametersMillion": 494,
+        "layers": 24,
+        "kvHeads": 2,
+        "headDim": 64,
+        "weightsMebibytes": 469,
+    }
+    assert unserved(body) == [
+        "spec.tiers[0].local.model.dimensions",
+        "spec.tiers[0].local.accelerator.memory",
+        "spec.tiers[0].pricing",
+        "spec.tiers[0].scaling.onCold",
+        "spec.tiers[0].scaling.maxHeldRequests",
+    ]
 
 
 def test_an_accelerator_is_served() -> None:
@@ -180,9 +202,11 @@ def test_the_whole_design_is_not_served_yet() -> None:
         "spec.tiers[1].local.engine.type",
         "spec.tiers[1].scaling.policyRef",
         "spec.tiers[1].scaling.minReplicas",
+        "spec.tiers[1].scaling.onCold",
         "spec.tiers[1].scaling.idleSeconds",
         "spec.tiers[2].backendRef",
         "spec.tiers[3].external",
+        "spec.tiers[3].pricing",
         "spec.routing.difficulty.method",
         "spec.routing.difficulty.thresholdsPercent",
         "spec.routing.dataClasses",

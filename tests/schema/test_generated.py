@@ -1,7 +1,7 @@
 """What is generated is what is in the tree, and the API keeps its own rules."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 import yaml
@@ -9,8 +9,8 @@ from pydantic import Field
 
 from modelcascade.api.markers import CEL, ListType
 from modelcascade.api.v1alpha1.meta import ApiModel
-from modelcascade.schema.lint import EXCEPTIONS, WITHOUT_UNIT, lint_api, lint_model
-from modelcascade.schema.outputs import generated_files
+from modelcascade.schema.lint import EXCEPTIONS, WITHOUT_UNIT, lint_api, lint_model, lint_status
+from modelcascade.schema.outputs import chart_text, generated_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +61,13 @@ class Bad(ApiModel):
     """A word."""
 
 
+class Silent(ApiModel):
+    cel_rules: ClassVar = (CEL("true", "A sentence."),)
+
+    snake: Annotated[str, Field(max_length=8, alias="snake_case")]
+    """A word."""
+
+
 class Loose(ApiModel):
     """All optional."""
 
@@ -77,7 +84,11 @@ class Holder(ApiModel):
 
 def test_the_linter_sees_each_mistake() -> None:
     """Each finding starts with the field's path."""
-    found = [*lint_model(Bad, spec=True), *lint_model(Holder, spec=True)]
+    found = [
+        line
+        for model in (Bad, Silent, Holder)
+        for line in (*lint_model(model, spec=True), *(lint_status(model) if model is Silent else ()))
+    ]
     assert found == [
         "Bad.phase: no field is called phase: say it with conditions",
         "Bad.wait: an integer's name ends in its unit",
@@ -89,8 +100,18 @@ def test_the_linter_sees_each_mistake() -> None:
         "Bad.manySeconds: the text names its bound 1",
         "Bad.manySeconds: the text names its bound 5,000",
         "Bad.ruled: a rule's message is a sentence without a full stop: 'A sentence.'",
+        "Silent: needs a text",
+        "Silent: a rule's message is a sentence without a full stop: 'A sentence.'",
+        "Silent.snake_case: names are camelCase",
+        "Silent: conditions stand first, as a map list by type",
         "Holder.items: items of a list have a required field",
     ]
+
+
+def test_a_description_cannot_run_in_helm() -> None:
+    """The chart's CRDs are templates: two braces in a text would be executed."""
+    with pytest.raises(ValueError, match="which Helm would run"):
+        chart_text({"metadata": {"name": "x"}, "spec": {"description": "write {{ here }}"}})
 
 
 def test_printer_columns_and_names() -> None:

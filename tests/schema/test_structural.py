@@ -8,9 +8,9 @@ from kubernetes.client import V1CustomResourceDefinition
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from modelcascade.api.markers import CEL, IntOrString, ListType
-from modelcascade.api.shapes import UnrepresentableError
+from modelcascade.api.shapes import Shape, UnrepresentableError
 from modelcascade.api.v1alpha1.meta import ApiModel
-from modelcascade.schema.structural import KINDS, crd_of, structural_schema
+from modelcascade.schema.structural import KINDS, crd_of, schema_of_shape, structural_schema
 
 Word = Annotated[str, Field(max_length=8)]
 
@@ -243,6 +243,13 @@ def test_what_has_no_place_is_refused_with_its_path(annotation: Any, default: An
     with pytest.raises(UnrepresentableError, match=why) as refused:
         structural_schema(model)
     assert "spoiled" in str(refused.value) or "below" in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["list", "map"])
+def test_a_shape_without_items_is_refused(kind: Literal["list", "map"]) -> None:
+    """A list or map of nothing known is untyped."""
+    with pytest.raises(UnrepresentableError, match=f"spec.x: a {kind} without a type"):
+        schema_of_shape(Shape(kind), "spec.x")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

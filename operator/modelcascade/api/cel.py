@@ -17,7 +17,7 @@ from modelcascade.api.v1alpha1.cascade import ModelCascade
 from modelcascade.api.v1alpha1.meta import ApiModel
 from modelcascade.api.v1alpha1.policy import CascadeScalingPolicy
 
-__all__ = ["broken_rules", "is_transition", "json_of"]
+__all__ = ["broken_rules", "is_transition", "json_of", "rule_holds"]
 
 
 def is_transition(rule: CEL) -> bool:
@@ -51,7 +51,8 @@ def _json(value: Any) -> Any:
             return value
 
 
-def _holds(rule: CEL, variables: dict[str, Any]) -> bool:
+def rule_holds(rule: CEL, variables: dict[str, Any]) -> bool:
+    """Whether the rule is true for `self` (and `oldSelf`); a rule that cannot be evaluated is broken."""
     try:
         return _program(rule.rule).execute(variables) is True
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
@@ -81,7 +82,7 @@ def _walk(shape: Shape, value: Any, path: str) -> Iterator[tuple[tuple[CEL, ...]
                 yield from _walk(shape.items, item, f"{path}[{index}]")
         case "map" if shape.items is not None:
             for key, item in value.items():
-                yield from _walk(shape.items, item, f"{path}[{key}]")
+                yield from _walk(shape.items, item, f"{path}.{key}")
         case _:
             return
 
@@ -122,6 +123,6 @@ def broken_rules(found: ModelCascade | CascadeScalingPolicy) -> tuple[Problem, .
     broken = dict.fromkeys(_repeated(shape, spec, "spec"))
     for rules, value, path in places:
         for rule in rules:
-            if not is_transition(rule) and not _holds(rule, {"self": value}):
+            if not is_transition(rule) and not rule_holds(rule, {"self": value}):
                 broken[Problem(_at(path, rule), rule.message)] = None
     return tuple(broken)

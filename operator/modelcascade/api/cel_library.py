@@ -9,7 +9,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
 from typing import Any, Protocol
 
-__all__ = ["Program", "compile_rule"]
+__all__ = ["Program", "compile_rule", "load_library"]
 
 
 class Program(Protocol):
@@ -23,20 +23,19 @@ class _Library(Protocol):
     def compile(self, expression: str) -> Program: ...
 
 
-def _load() -> _Library:
-    package = find_spec("cel")  # finds the folder; runs nothing of it
-    if package is None or package.submodule_search_locations is None:
-        raise ImportError("common-expression-language is not installed")
-    compiled = PathFinder.find_spec("cel", package.submodule_search_locations)
+def load_library(package: str) -> _Library:
+    """The compiled module of that name inside the package of that name; runs nothing else of the package."""
+    found = find_spec(package)
+    compiled = PathFinder.find_spec(package, found.submodule_search_locations) if found else None
     if compiled is None or compiled.loader is None:
-        raise ImportError("common-expression-language has no compiled module")
+        raise ImportError(f"the Python package {package!r} (common-expression-language) is missing or incomplete")
     module: Any = module_from_spec(compiled)
     compiled.loader.exec_module(module)
     library: _Library = module
     return library
 
 
-_LIBRARY = _load()
+_LIBRARY = load_library("cel")
 
 
 def compile_rule(text: str) -> Program:

@@ -14,12 +14,18 @@ from pydantic import ValidationError
 from modelcascade.api.cel import broken_rules
 from modelcascade.api.problems import ROOT, Problem, SpecProblems, describe_errors
 from modelcascade.api.v1alpha1.cascade import ModelCascade
+from modelcascade.api.v1alpha1.meta import ApiModel
 from modelcascade.api.v1alpha1.policy import CascadeScalingPolicy
+from modelcascade.api.v1alpha1.status import CascadeStatus, PolicyStatus
 
 __all__ = ["Problem", "SpecProblems", "parse_cascade", "parse_cascade_strict", "parse_policy", "parse_policy_strict"]
 
 Kind = TypeVar("Kind", ModelCascade, CascadeScalingPolicy)
 
+_STATUS: dict[type[ApiModel], type[CascadeStatus | PolicyStatus]] = {
+    ModelCascade: CascadeStatus,
+    CascadeScalingPolicy: PolicyStatus,
+}
 _METADATA_FIELDS = frozenset(
     {
         "annotations",
@@ -69,13 +75,11 @@ def _model(kind: type[Kind], text: str, status: Any) -> Kind | tuple[Problem, ..
     except ValidationError as error:
         return describe_errors(error)
     # The status is our own word, possibly of another version: what cannot be read is as if it were absent.
-    field = kind.model_fields["status"].annotation
-    for model in getattr(field, "__args__", ()):
-        try:
-            return parsed.model_copy(update={"status": model.model_validate_json(json.dumps(status))})
-        except (AttributeError, ValidationError):
-            break
-    return parsed
+    try:
+        found = _STATUS[kind].model_validate_json(json.dumps(status, default=str))
+    except ValidationError:
+        return parsed
+    return parsed.model_copy(update={"status": found})
 
 
 def _unknown_fields(kind: type[Kind], text: str, metadata: Any) -> tuple[Problem, ...]:

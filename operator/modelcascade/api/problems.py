@@ -36,8 +36,6 @@ class SpecProblems:
 def _path(location: Sequence[int | str]) -> str:
     path = ""
     for part in location:
-        if part == "[key]":
-            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path or ROOT
 

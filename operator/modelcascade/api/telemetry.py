@@ -7,7 +7,7 @@ Labels come from closed sets. `namespace` and `cascade` are added by the scrape;
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ROUTER_METRICS", "MetricSpec", "RouterMetric"]
+__all__ = ["OPERATOR_METRICS", "ROUTER_METRICS", "MetricSpec", "OperatorMetric", "RouterMetric"]
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 _OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
@@ -87,4 +87,25 @@ ROUTER_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(_M.CONFIG_INFO, "gauge", "1 for the routes in force.", ("hash",)),
     MetricSpec(_M.CONFIG_GENERATION, "gauge", "Generation of the cascade that the routes in force come from."),
     MetricSpec(_M.CONFIG_REJECTED, "counter", "Routes documents that were refused.", ("reason",)),
+)
+
+
+class OperatorMetric:
+    """Names of the operator's metrics."""
+
+    RECONCILES = "modelcascade_operator_reconciles_total"
+    RECONCILE_SECONDS = "modelcascade_operator_reconcile_seconds"
+    WRITES = "modelcascade_operator_writes_total"
+    QUEUE_DEPTH = "modelcascade_operator_queue_depth"
+    LOOP_LAG = "modelcascade_operator_loop_lag_seconds"
+
+
+_O = OperatorMetric
+_ROUND_SECONDS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
+OPERATOR_METRICS: tuple[MetricSpec, ...] = (
+    MetricSpec(_O.RECONCILES, "counter", "Rounds by how they ended; a failure by its class.", ("result",)),
+    MetricSpec(_O.RECONCILE_SECONDS, "histogram", "Duration of one round.", (), _ROUND_SECONDS),
+    MetricSpec(_O.WRITES, "counter", "Writes to the API server.", ("verb", "kind")),
+    MetricSpec(_O.QUEUE_DEPTH, "gauge", "Cascades that wait for a round."),
+    MetricSpec(_O.LOOP_LAG, "gauge", "How much later than asked the event loop woke up last, in seconds."),
 )

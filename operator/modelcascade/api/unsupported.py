@@ -41,6 +41,10 @@ def _local(local: Local, path: str) -> Iterator[Problem]:
     yield from _source(local.model.source, f"{path}.model.source")
     if local.engine.type != "LlamaCpp":
         yield _yet(f"{path}.engine.type", f"engine {local.engine.type}")
+    if local.model.dimensions is not None:
+        yield _yet(f"{path}.model.dimensions", "the memory check")
+    if local.accelerator is not None and local.accelerator.memory is not None:
+        yield _yet(f"{path}.accelerator.memory", "the memory check")
 
 
 def _scaling(scaling: Scaling, path: str) -> Iterator[Problem]:
@@ -48,8 +52,13 @@ def _scaling(scaling: Scaling, path: str) -> Iterator[Problem]:
         yield _yet(f"{path}.policyRef", "a scaling policy")
     if scaling.min_replicas == 0:
         yield _yet(f"{path}.minReplicas", "scaling to zero")
-    if scaling.idle_seconds is not None:
-        yield _yet(f"{path}.idleSeconds", "scaling to zero")
+    for name, value in (
+        ("onCold", scaling.on_cold),
+        ("idleSeconds", scaling.idle_seconds),
+        ("maxHeldRequests", scaling.max_held_requests),
+    ):
+        if value is not None:
+            yield _yet(f"{path}.{name}", "scaling to zero")
 
 
 def _tier(tier: Tier, path: str) -> Iterator[Problem]:
@@ -61,6 +70,8 @@ def _tier(tier: Tier, path: str) -> Iterator[Problem]:
         yield _yet(f"{path}.external", "an external API")
     if tier.backend_ref is not None:
         yield _yet(f"{path}.backendRef", "an existing Service")
+    if tier.pricing is not None:
+        yield _yet(f"{path}.pricing", "counting cost")
     if tier.scaling is not None:
         yield from _scaling(tier.scaling, f"{path}.scaling")
 

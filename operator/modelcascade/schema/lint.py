@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from modelcascade.api.markers import rules_of
 from modelcascade.api.shapes import FieldShape, Shape, fields_of
 from modelcascade.api.v1alpha1.meta import ApiModel
-from modelcascade.schema.structural import KINDS
+from modelcascade.schema.structural import KINDS, models_of
 
-__all__ = ["EXCEPTIONS", "WITHOUT_UNIT", "lint_api", "lint_model"]
+__all__ = ["EXCEPTIONS", "WITHOUT_UNIT", "lint_api", "lint_model", "lint_status"]
 
 WITHOUT_UNIT: dict[str, str] = {
     "rank": "a place in an order has no unit",
@@ -111,7 +111,8 @@ def lint_model(model: type[ApiModel], *, spec: bool, seen: set[type[ApiModel]] |
             shape = shape.items
 
 
-def _lint_status(model: type[ApiModel]) -> Iterator[str]:
+def lint_status(model: type[ApiModel]) -> Iterator[str]:
+    """What a status does against the API conventions."""
     first = fields_of(model)[0]
     list_type = first.shape.list_type
     if first.name != "conditions" or list_type is None or (list_type.kind, list_type.keys) != ("map", ("type",)):
@@ -122,10 +123,6 @@ def lint_api() -> tuple[str, ...]:
     """Every finding in both kinds; empty when the API keeps its rules."""
     found: list[str] = []
     for kind in KINDS:
-        for field in fields_of(kind, frozenset({"spec", "status"})):
-            if field.shape.model is None:
-                continue
-            found.extend(lint_model(field.shape.model, spec=field.name == "spec"))
-            if field.name == "status":
-                found.extend(_lint_status(field.shape.model))
+        spec, status = models_of(kind)
+        found.extend([*lint_model(spec, spec=True), *lint_model(status, spec=False), *lint_status(status)])
     return tuple(each for each in dict.fromkeys(found) if each not in EXCEPTIONS)

@@ -6,7 +6,7 @@ pydantic emits: what is not understood has no place to hide. Optional means abse
 is `{}`, so that the API server fills in the children's defaults.
 """
 
-from typing import Any, assert_never
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,7 +16,7 @@ from modelcascade.api.v1alpha1.cascade import ModelCascade
 from modelcascade.api.v1alpha1.meta import GROUP, VERSION, ApiModel
 from modelcascade.api.v1alpha1.policy import CascadeScalingPolicy
 
-__all__ = ["KINDS", "crd_of", "structural_schema"]
+__all__ = ["KINDS", "crd_of", "models_of", "schema_of_shape", "structural_schema"]
 
 KINDS: tuple[type[ModelCascade] | type[CascadeScalingPolicy], ...] = (ModelCascade, CascadeScalingPolicy)
 
@@ -57,7 +57,8 @@ def _list(shape: Shape, list_type: ListType, items: dict[str, Any], path: str) -
     return schema
 
 
-def _convert(shape: Shape, path: str, above: tuple[type[ApiModel], ...]) -> dict[str, Any]:
+def schema_of_shape(shape: Shape, path: str, above: tuple[type[ApiModel], ...] = ()) -> dict[str, Any]:
+    """The schema of one place; `above` are the models that it stands in."""
     schema: dict[str, Any]
     rules = shape.rules
     match shape.kind:
@@ -80,20 +81,16 @@ def _convert(shape: Shape, path: str, above: tuple[type[ApiModel], ...]) -> dict
             }
         case "time":
             schema = {"type": "string", "format": "date-time"}
-        case "list":
-            if shape.items is None or shape.list_type is None:
-                raise UnrepresentableError(f"{path}: a list needs items and a type")
-            schema = _list(shape, shape.list_type, _convert(shape.items, f"{path}[]", above), path)
-        case "map":
-            if shape.items is None:
-                raise UnrepresentableError(f"{path}: a map needs a type for its values")
+        case "list" if shape.items is not None and shape.list_type is not None:
+            schema = _list(shape, shape.list_type, schema_of_shape(shape.items, f"{path}[]", above), path)
+        case "map" if shape.items is not None:
             schema = {
                 "type": "object",
                 **_bounds(shape, "minProperties", "maxProperties"),
-                "additionalProperties": _convert(shape.items, f"{path}[]", above),
+                "additionalProperties": schema_of_shape(shape.items, f"{path}[]", above),
             }
         case _:
-            assert_never(shape.kind)
+            raise UnrepresentableError(f"{path}: a {shape.kind} without a type of its items")
     if rules:
         schema["x-kubernetes-validations"] = _validations(rules)
     return schema
@@ -118,7 +115,7 @@ def _object(model: type[ApiModel], path: str, above: tuple[type[ApiModel], ...])
     for field in fields_of(model):
         place = f"{path}.{field.name}" if path else field.name
         described = {"description": field.description} if field.description else {}
-        properties[field.name] = described | _convert(field.shape, place, (*above, model))
+        properties[field.name] = described | schema_of_shape(field.shape, place, (*above, model))
         default = _default(model, field, place)
         if default is not None:
             properties[field.name]["default"] = default
@@ -132,7 +129,13 @@ def _object(model: type[ApiModel], path: str, above: tuple[type[ApiModel], ...])
 
 def structural_schema(model: type[ApiModel], path: str = "") -> dict[str, Any]:
     """The schema of one model, with its rules; raises `UnrepresentableError` with the path of what has no place."""
-    return _convert(Shape("object", model=model), path, ())
+    return schema_of_shape(Shape("object", model=model), path)
+
+
+def models_of(kind: type[ModelCascade] | type[CascadeScalingPolicy]) -> tuple[type[ApiModel], ...]:
+    """The models of `spec` and `status`; what stands above them belongs to Kubernetes."""
+    fields = fields_of(kind, frozenset({"spec", "status"}))
+    return tuple(field.shape.model for field in fields if field.shape.model is not None)
 
 
 def _root_schema(kind: type[ModelCascade] | type[CascadeScalingPolicy]) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _root_schema(kind: type[ModelCascade] | type[CascadeScalingPolicy]) -> dict[
         "metadata": {"type": "object"},
     }
     for name, field in fields.items():
-        properties[name] = {"description": field.description} | _convert(field.shape, name, (kind,))
+        properties[name] = {"description": field.description} | schema_of_shape(field.shape, name, (kind,))
     schema: dict[str, Any] = {
         "description": " ".join((kind.__doc__ or "").split()),
         "type": "object",
