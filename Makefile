@@ -42,7 +42,7 @@ generate: setup ## write CRDs, reference pages and chart schema from the models
 lock: setup ## resolve pyproject.toml into the hash-pinned lock files
 	hack/lock.sh
 
-cluster-up: ## a Ready node, with StorageClass, DNS and the development images
+cluster-up: ## a Ready node with StorageClass and DNS (`images` fills it)
 	$(CLUSTER_TOOL) up
 
 cluster-down: ## remove the local cluster and everything it made
