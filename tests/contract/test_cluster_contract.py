@@ -8,23 +8,28 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fakes.fake_api_server import serve_api, write_kubeconfig
 from fakes.fake_cluster import FakeCluster
 from modelcascade.clock import monotonic_s
-from modelcascade.errors import ClusterConflictError, ClusterError, ClusterNotFoundError
+from modelcascade.errors import ClusterConflictError, ClusterError, ClusterNotFoundError, ClusterUnreachableError
 from modelcascade.kube.cluster import Cluster, KubeCluster
 from modelcascade.kube.connect import Connection, connect
 from modelcascade.kube.gate import WriteGate
-from modelcascade.kube.resources import resource_of
+from modelcascade.kube.resources import Resource, resource_of
 
-HOLD = "test.modelcascade.dev/hold"
+CASCADE = Resource("contract.modelcascade.dev/v1alpha1", "ModelCascade", "modelcascades")
+"""On the real API server: the generated CRD under a group of its own, which no operator watches."""
+
+CRD = Path(__file__).parents[2] / "crds" / "modelcascades.yaml"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 IMAGE = f"example.test/none@sha256:{'a' * 64}"
 
 
@@ -45,7 +50,9 @@ class Subject:
         assert self.connection is not None
         return await self.connection.request(
             "PATCH",
-            resource_of(body["kind"]).path(self.namespace, body["metadata"]["name"]),
+            (CASCADE if body["kind"] == CASCADE.kind else resource_of(body["kind"])).path(
+                self.namespace, body["metadata"]["name"]
+            ),
             query={"fieldManager": manager, "force": "true" if force else "false"},
             body=body,
             content_type="application/apply-patch+yaml",
@@ -54,7 +61,7 @@ class Subject:
     async def create_cascade(self, name: str) -> dict[str, Any]:
         """A cascade as a person creates it."""
         body: dict[str, Any] = {
-            "apiVersion": "modelcascade.dev/v1alpha1",
+            "apiVersion": (CASCADE if self.fake is None else resource_of("ModelCascade")).api_version,
             "kind": "ModelCascade",
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {
@@ -72,40 +79,7 @@ class Subject:
                 ]
             },
         }
-        if self.connection is None or self.fake is not None:
-            return await self.apply_as("kubectl", body)
-        # An operator may be at work in this cluster. It leaves a cascade alone that is being deleted, so a finalizer
-        # of ours gives us the object for ourselves.
-        body["metadata"]["finalizers"] = [HOLD]
-        await self.apply_as("kubectl", body)
-        path = resource_of("ModelCascade").path(self.namespace, name)
-        await self.connection.request("DELETE", path)
-        return await self._quiet(path)
-
-    async def _quiet(self, path: str) -> dict[str, Any]:
-        """The object, once nobody has changed it for a second."""
-        assert self.connection is not None
-        seen = await self.connection.request("GET", path)
-        for _ in range(20):
-            await asyncio.sleep(1)
-            again = await self.connection.request("GET", path)
-            if again["metadata"]["resourceVersion"] == seen["metadata"]["resourceVersion"]:
-                return again
-            seen = again
-        raise AssertionError(f"waited 20 s for {path} to rest")
-
-    async def release(self) -> None:
-        """Let go of all cascades and delete the namespace."""
-        assert self.connection is not None
-        cascades = resource_of("ModelCascade").path(self.namespace)
-        for body in (await self.connection.request("GET", cascades))["items"]:
-            await self.connection.request(
-                "PATCH",
-                f"{cascades}/{body['metadata']['name']}",
-                body={"metadata": {"finalizers": None}},
-                content_type="application/merge-patch+json",
-            )
-        await self.connection.request("DELETE", f"/api/v1/namespaces/{self.namespace}")
+        return await self.apply_as("kubectl", body)
 
     def config(self, name: str = "one", **data: str) -> dict[str, Any]:
         """A ConfigMap."""
@@ -130,6 +104,43 @@ class Subject:
                 },
             },
         }
+
+
+async def serve_crd(connection: Connection) -> None:
+    """The CRD under its test group, applied and served."""
+    body = yaml.safe_load(CRD.read_text(encoding="utf-8"))
+    body["metadata"] = {"name": f"{CASCADE.plural}.{CASCADE.group}"}
+    body["spec"]["group"] = CASCADE.group
+    body["spec"]["names"].pop("shortNames", None)
+    await connection.request(
+        "PATCH",
+        f"{CRDS}/{body['metadata']['name']}",
+        query={"fieldManager": "contract", "force": "true"},
+        body=body,
+        content_type="application/apply-patch+yaml",
+    )
+    for _ in range(100):
+        with contextlib.suppress(ClusterNotFoundError, ClusterUnreachableError):  # "storage is (re)initializing"
+            await connection.request("GET", CASCADE.path(None))
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("waited 10 s for the CRD of the test group to be served")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy() -> Iterator[None]:
+    """The CRD of the test group goes with the last test."""
+    yield
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if not kubeconfig:
+        return
+
+    async def remove() -> None:
+        async with await connect(kubeconfig) as connection:
+            with contextlib.suppress(ClusterNotFoundError):
+                await connection.request("DELETE", f"{CRDS}/{CASCADE.plural}.{CASCADE.group}")
+
+    asyncio.run(remove())
 
 
 @pytest.fixture(
@@ -159,12 +170,12 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             pytest.skip("no real API server: set KUBECONFIG (make -s kubeconfig) to hold the fake to it")
         namespace = f"contract-{uuid.uuid4().hex[:8]}"
         async with await connect(kubeconfig) as connection:
+            await serve_crd(connection)
             await connection.request("POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}})
-            subject = Subject(KubeCluster(connection, gate), namespace, None, connection, counted)
             try:
-                yield subject
+                yield Subject(KubeCluster(connection, gate, cascade=CASCADE), namespace, None, connection, counted)
             finally:
-                await subject.release()
+                await connection.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
 
 async def test_apply_creates_and_repeats_without_a_change(subject: Subject) -> None:
@@ -335,7 +346,7 @@ async def test_events_are_created(subject: Subject) -> None:
             "type": "Normal",
             "note": "Ready is True: all is well",
             "regarding": {
-                "apiVersion": "modelcascade.dev/v1alpha1",
+                "apiVersion": CASCADE.api_version,
                 "kind": "ModelCascade",
                 "name": "code",
                 "namespace": subject.namespace,
@@ -349,8 +360,8 @@ async def test_events_are_created(subject: Subject) -> None:
 async def test_kinds_that_are_served(subject: Subject) -> None:
     """A kind without its CRD is told apart from one that is served."""
     assert await subject.cluster.is_served("Deployment")
-    assert await subject.cluster.is_served("ModelCascade")
     if subject.fake is not None:
+        assert await subject.cluster.is_served("ModelCascade")
         subject.fake.served.discard("ModelCascade")
         assert not await subject.cluster.is_served("ModelCascade")
 

@@ -11,7 +11,7 @@ from modelcascade.controller.reconcile import Outcome, reconcile_cascade
 from modelcascade.kube.indexes import CascadeKey, Indexes
 from modelcascade.planning.objects import PlanDefaults
 
-__all__ = ["DEFAULTS", "KEY", "CrashError", "Story", "cascade_body", "crash_after", "tier"]
+__all__ = ["CHILDREN", "DEFAULTS", "KEY", "CrashError", "Story", "cascade_body", "children", "crash_after", "tier"]
 
 DEFAULTS = PlanDefaults(
     operator_image=f"example.test/modelcascade@sha256:{'a' * 64}",
@@ -19,6 +19,19 @@ DEFAULTS = PlanDefaults(
 )
 KEY = CascadeKey("ns", "code")
 _START = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+
+
+CHILDREN = {
+    "ConfigMap/code-routes",
+    "Deployment/code-large",
+    "Deployment/code-router",
+    "Deployment/code-small",
+    "RoleBinding/code-router",
+    "Service/code",
+    "Service/code-large",
+    "Service/code-small",
+    "ServiceAccount/code-router",
+}
 
 
 class CrashError(BaseException):
@@ -112,3 +125,8 @@ class Story:
             body["spec"] = spec
 
         self.cluster.edit("ModelCascade", *KEY, apply)
+
+
+def children(story: Story) -> set[str]:
+    """All objects but the cascade and Events."""
+    return set(story.cluster.normal_form("ns")) - {"ModelCascade/code"}

@@ -4,41 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.stories import DEFAULTS, KEY, CrashError, Story, cascade_body, crash_after, tier
-from fakes.fake_cluster import FakeCluster, Write
-from modelcascade.errors import (
-    ClusterConflictError,
-    ClusterError,
-    ClusterForbiddenError,
-    ClusterInvalidError,
-    ClusterUnreachableError,
-)
-from modelcascade.kube.indexes import CascadeKey
-
-CHILDREN = {
-    "ConfigMap/code-routes",
-    "Deployment/code-large",
-    "Deployment/code-router",
-    "Deployment/code-small",
-    "RoleBinding/code-router",
-    "Service/code",
-    "Service/code-large",
-    "Service/code-small",
-    "ServiceAccount/code-router",
-}
-
-
-@pytest.fixture
-def story() -> Story:
-    """A cluster with one cascade that nobody has looked at yet."""
-    story = Story()
-    story.cluster.put(cascade_body())
-    return story
-
-
-def children(story: Story) -> set[str]:
-    """All objects but the cascade and Events."""
-    return set(story.cluster.normal_form("ns")) - {"ModelCascade/code"}
+from controller.stories import CHILDREN, DEFAULTS, KEY, CrashError, Story, cascade_body, children, crash_after, tier
 
 
 async def test_one_round_creates_everything(story: Story) -> None:
@@ -208,62 +174,6 @@ async def test_a_cascade_that_is_being_deleted_is_left_alone(story: Story) -> No
     assert story.cluster.writes == []
 
 
-async def test_a_foreign_object_is_never_touched(story: Story) -> None:
-    """An object of a needed name that somebody else made stays as it is; the condition names it, the rest goes on."""
-    foreign = story.cluster.put(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"namespace": "ns", "name": "code-small", "labels": {"app": "theirs"}},
-            "spec": {"replicas": 3},
-        }
-    )
-    await story.settle()
-    assert story.cluster.body("Deployment", "ns", "code-small") == foreign
-    conditions = story.cluster.body("ModelCascade", *KEY)["status"]["conditions"]
-    (conflict,) = [found for found in conditions if found["reason"] == "NameConflict" and found["type"] != "Ready"]
-    assert "code-small" in conflict["message"]
-    assert children(story) == CHILDREN
-
-
-async def test_our_labels_on_a_foreign_object_change_nothing(story: Story) -> None:
-    """An object with our labels but another controller is neither updated nor deleted (O25)."""
-    uid = story.cluster.body("ModelCascade", *KEY)["metadata"]["uid"]
-    labels = {"app.kubernetes.io/managed-by": "modelcascade", "modelcascade.dev/cascade-uid": uid}
-    owner = [{"apiVersion": "v1", "kind": "Thing", "name": "t", "uid": "other", "controller": True}]
-    for name in ("code-small", "leftover"):
-        story.cluster.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"namespace": "ns", "name": name, "labels": labels, "ownerReferences": owner},
-                "spec": {},
-            }
-        )
-    before = [story.cluster.body("Service", "ns", name) for name in ("code-small", "leftover")]
-    await story.settle()
-    assert [story.cluster.body("Service", "ns", name) for name in ("code-small", "leftover")] == before
-
-
-async def test_created_by_somebody_else_at_the_last_moment(story: Story) -> None:
-    """An object that appears between our look and our create is a conflict, not ours to take."""
-    foreign = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"namespace": "ns", "name": "code"},
-        "spec": {"selector": {"app": "theirs"}, "ports": [{"name": "http", "port": 1}]},
-    }
-
-    def appear(write: Write) -> None:
-        if write == Write("apply", "Service", "code") and not story.cluster.bodies("Service", "ns"):
-            story.cluster.put(foreign)
-
-    story.cluster.before_write = appear
-    await story.reconcile()
-    assert story.cluster.body("Service", "ns", "code")["spec"] == foreign["spec"]
-    assert story.condition("Ready")["reason"] == "NameConflict"
-
-
 async def test_a_broken_spec_keeps_the_children(story: Story) -> None:
     """A spec that breaks a rule is Accepted=False with the field; the last good children keep serving."""
     await story.settle()
@@ -323,103 +233,6 @@ async def test_a_tier_that_starts_suspended_gets_no_deployment() -> None:
     assert "Deployment/code-large" not in children(story)
 
 
-class Refusal:
-    """Refuses matching writes until it is lifted."""
-
-    def __init__(self, cluster: FakeCluster, error: ClusterError, *, kind: str = "Deployment") -> None:
-        self._error = error
-        self._kind = kind
-        cluster.before_write = self.check
-
-    def check(self, write: Write) -> None:
-        """See `FakeCluster.before_write`."""
-        if write.kind == self._kind:
-            raise self._error
-
-
-async def test_a_conflict_is_read_again_and_tried_again(story: Story) -> None:
-    """A 409 on the first write of each object costs a live read; the round still ends done (O15)."""
-    seen: set[Write] = set()
-
-    def once(write: Write) -> None:
-        if write.verb == "apply" and write not in seen:
-            seen.add(write)
-            raise ClusterConflictError("somebody was faster", status=409)
-
-    story.cluster.before_write = once
-    assert (await story.reconcile()).result == "done"
-    assert children(story) == CHILDREN
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ClusterInvalidError("spec.x: no", status=422), "ApplyFailed"),
-        (ClusterForbiddenError("exceeded quota: q, requested: count/deployments.apps=1", status=403), "QuotaExceeded"),
-        (ClusterForbiddenError('User "u" cannot patch resource "deployments"', status=403), "ApiForbidden"),
-        (ClusterUnreachableError("failed calling webhook: timeout", status=500), "ApplyFailed"),
-    ],
-    ids=["invalid", "quota", "rbac", "webhook"],
-)
-async def test_one_refused_kind_does_not_stop_the_rest(story: Story, error: ClusterError, reason: str) -> None:
-    """What can be written is written, the status says what could not and why, and it heals by itself."""
-    Refusal(story.cluster, error)
-    outcome = await story.reconcile()
-    assert (outcome.result, outcome.error) == ("partial", error)
-    assert children(story) == {name for name in CHILDREN if not name.startswith("Deployment/")}
-    assert story.condition("Ready")["reason"] == reason
-    assert str(error) in story.condition("Ready")["message"]
-    story.restart()
-    await story.settle()
-    assert children(story) == CHILDREN
-
-
-async def test_an_api_server_that_is_away_ends_the_round(story: Story) -> None:
-    """Without an answer nothing is said about the cascade; the queue tries again."""
-    Refusal(story.cluster, ClusterUnreachableError("no answer in time"), kind="Service")
-    with pytest.raises(ClusterUnreachableError):
-        await story.reconcile()
-    assert "status" not in story.cluster.body("ModelCascade", *KEY)
-
-
-async def test_a_namespace_that_ends_is_no_error(story: Story) -> None:
-    """The 403 of a terminating namespace ends the round quietly, without a retry (O20)."""
-    text = 'services "code" is forbidden: unable to create new content in namespace ns because it is being terminated'
-    Refusal(story.cluster, ClusterForbiddenError(text, status=403), kind="Service")
-    outcome = await story.reconcile()
-    assert (outcome.result, outcome.error, outcome.look_again_s) == ("terminating", None, None)
-
-
-async def test_an_object_that_the_server_changes_is_applied_once(story: Story) -> None:
-    """A webhook that rewrites a field of ours is not fought for ever (O27)."""
-
-    def rewrite(write: Write) -> None:
-        if write == Write("apply", "Deployment", "code-small"):
-            story.cluster.edit(
-                "Deployment",
-                "ns",
-                "code-small",
-                lambda body: body["spec"]["template"]["spec"].update(enableServiceLinks=True),
-            )
-
-    original = story.cluster.apply_as
-
-    def apply_as(manager: str, body: Any, *, force: bool) -> dict[str, Any]:
-        result = original(manager, body, force=force)
-        rewrite(Write("apply", result["kind"], result["metadata"]["name"]))
-        return story.cluster.body(result["kind"], "ns", result["metadata"]["name"])
-
-    story.cluster.apply_as = apply_as  # type: ignore[method-assign]  # the webhook of this test's cluster
-    await story.settle()
-    done = len(story.cluster.writes)
-    for _ in range(10):
-        await story.reconcile()
-    assert story.writes_since(done) == []
-    story.change_spec(lambda spec: spec["tiers"][0]["local"]["resources"].update(cpu="600m"))
-    await story.settle()
-    assert ("apply", "Deployment", "code-small") in story.writes_since(done)
-
-
 async def test_a_status_timestamp_does_not_move_by_stale_caches(story: Story) -> None:
     """A round that still sees the status from before our write does not write it again."""
     await story.reconcile()
@@ -431,19 +244,6 @@ async def test_a_status_timestamp_does_not_move_by_stale_caches(story: Story) ->
     assert story.cluster.body("ModelCascade", *KEY)["status"] == first
 
 
-async def test_two_cascades_that_want_one_name() -> None:
-    """Cascade a with tier b-c and cascade a-b with tier c want Deployment a-b-c: the second is told, not served."""
-    story = Story()
-    story.cluster.put(cascade_body(tier("b-c"), name="a"))
-    story.cluster.put(cascade_body(tier("c"), name="a-b"))
-    await story.settle(CascadeKey("ns", "a"))
-    mine = story.cluster.body("Deployment", "ns", "a-b-c")
-    await story.settle(CascadeKey("ns", "a-b"))
-    assert story.cluster.body("Deployment", "ns", "a-b-c") == mine
-    status = story.cluster.body("ModelCascade", "ns", "a-b")["status"]
-    assert "NameConflict" in {condition["reason"] for condition in status["conditions"]}
-
-
 async def test_events_tell_changes_of_conditions_only(story: Story) -> None:
     """One Event for each main condition that moved, none at rest, each about the cascade."""
     await story.settle()
@@ -453,12 +253,6 @@ async def test_events_tell_changes_of_conditions_only(story: Story) -> None:
     for _ in range(5):
         await story.reconcile()
     assert len(story.cluster.bodies("Event")) == 2
-
-
-async def test_an_event_that_is_refused_stops_nothing(story: Story) -> None:
-    """Without the right to create Events the round still ends done."""
-    Refusal(story.cluster, ClusterForbiddenError("no events for you", status=403), kind="Event")
-    assert (await story.reconcile()).result == "done"
 
 
 async def test_an_edit_during_the_round_is_seen_by_the_next(story: Story) -> None:

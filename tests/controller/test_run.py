@@ -125,7 +125,7 @@ async def test_it_creates_reports_and_rests(api: FakeApiServer, start: Any) -> N
         await api.wait_for("rest", quiet(api), within_s=20)
         written = list(api.cluster.writes)
         before = await rounds(operator)
-        while await rounds(operator) < before + 10:
+        while await rounds(operator) < before + 10:  # noqa: ASYNC110 - a figure of another process
             await asyncio.sleep(0.1)
         assert api.cluster.writes == written
         assert 'modelcascade_operator_writes_total{kind="Deployment",verb="apply"} 3.0' in await operator.metrics()
@@ -165,6 +165,31 @@ async def test_b_an_error_in_a_watch_ends_the_process(api: FakeApiServer, start:
     assert code == 1
     assert seconds < END_WITHIN_S
     assert "watcher for pods.v1" in operator.log.lower()
+
+
+async def test_a_crd_that_goes_away_ends_the_process(api: FakeApiServer, start: Any) -> None:
+    """When the CRD is deleted the process ends with 1; the next one waits for it, as another test shows (O21)."""
+    async with start() as operator:
+        await until_watching(api)
+        api.cluster.served.discard("ModelCascade")
+        api.break_watches("modelcascades", {"kind": "Status", "code": 410, "message": "gone"})
+        code, _ = await operator.end()
+    assert code == 1
+    assert "watcher for modelcascades" in operator.log.lower()
+
+
+async def test_it_watches_only_the_namespaces_that_it_is_given(api: FakeApiServer, start: Any) -> None:
+    """With --namespace every list and watch names one, nothing is asked of the whole cluster, the probe is green."""
+    async with start("--namespace", "ns", "--namespace", "other") as operator:
+        await until_watching(api)
+        await api.wait_for("the children", lambda: api.cluster.bodies("Deployment", "ns"), within_s=20)
+        assert await operator.health() == 200
+        operator.send(signal.SIGTERM)
+        await operator.end()
+    asked = {path.split("?")[0] for method, path in api.requests if method == "GET"}
+    discovery = {path for path in asked if path in {"/api", "/apis"} or path.rstrip("/").count("/") < 4}
+    assert all("/namespaces/ns/" in path or "/namespaces/other/" in path for path in asked - discovery)
+    assert any(path.endswith("/namespaces/other/modelcascades") for path in asked)
 
 
 async def test_it_waits_for_its_crd(api: FakeApiServer, start: Any) -> None:

@@ -184,6 +184,20 @@ async def test_a_an_outage_of_any_length_is_outlasted(api: FakeApiServer, watch:
         assert await watching.health() == 200
 
 
+async def test_a_rotated_token_is_no_death(api: FakeApiServer, watch: Any, tmp_path: Path) -> None:
+    """When the old token is refused kopf gets the new one from the file, and goes on."""
+    async with watch() as watching:
+        write_kubeconfig(tmp_path / "k", api.url, "new")
+        api.token = "new"  # noqa: S105 - no secret
+        for plural in PLURALS:
+            api.break_watches(plural, None)
+        await api.wait_for("new watches", lambda: api.open_watches() == PLURALS)
+        watching.keys.clear()
+        api.cluster.put(cascade("after"))
+        await api.wait_for("the change", lambda: watching.keys)
+        assert not watching.deaths
+
+
 async def test_an_expired_version_is_no_death(api: FakeApiServer, watch: Any) -> None:
     """An ERROR 410 lists again, and nobody is told of a death."""
     async with watch() as watching:

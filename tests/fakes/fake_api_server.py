@@ -51,6 +51,9 @@ class FakeApiServer:
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self._streams: dict[asyncio.Queue[dict[str, Any] | None], str] = {}
+        self.token: str | None = None
+        """The only token that is taken; None takes any."""
+
         self.oldest_version = 0
         """Watches from before this version get 410."""
 
@@ -92,6 +95,8 @@ class FakeApiServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs))
         self.headers.append(dict(request.headers))
+        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _status(401, "Unauthorized")
         for fault in self.faults:
             if fault.method == request.method and re.search(fault.path, request.path_qs):
                 headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}

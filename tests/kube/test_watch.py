@@ -108,6 +108,16 @@ async def test_an_error_in_the_stream_lists_again(api: FakeApiServer, connection
     assert (event.type, names(event)) == ("RESET", ["first", "second"])
 
 
+async def test_a_version_that_the_server_forgot_lists_again(api: FakeApiServer, connection: Connection) -> None:
+    """A watch that is refused with 410 begins with a list again."""
+    async with aclosing(watch_objects(connection, PODS, "ns", times=QUICK)) as events:
+        await next_of(events)
+        api.faults.append(Fault("GET", "watch=true", 410))
+        pending = asyncio.ensure_future(anext(events))
+        event = await asyncio.wait_for(pending, 10)
+    assert (event.type, names(event)) == ("RESET", ["first"])
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
 async def test_an_outage_is_outlasted(api: FakeApiServer, connection: Connection, status: int) -> None:
     """However a list or watch fails, it is tried again until it works."""

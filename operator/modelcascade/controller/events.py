@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from modelcascade.status.fault import PROGRESS
+
 __all__ = ["events_for"]
 
 _TOLD = ("Accepted", "Ready")
@@ -52,7 +54,7 @@ def _event(cascade: Mapping[str, Any], condition: Mapping[str, Any], now: dateti
         "reportingInstance": "modelcascade-operator",
         "action": "Assess",
         "reason": condition["reason"],
-        "type": "Normal" if condition["status"] == "True" or condition["reason"] == "Progressing" else "Warning",
+        "type": "Normal" if condition["status"] == "True" or condition["reason"] in PROGRESS else "Warning",
         "note": f"{condition['type']} is {condition['status']}: {condition['message']}"[:_NOTE_LIMIT],
         "regarding": {
             "apiVersion": cascade["apiVersion"],

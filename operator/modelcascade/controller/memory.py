@@ -3,6 +3,7 @@ What the operator remembers between two rounds; losing all of it costs a few ext
 
 - what our own last writes returned, until the watch shows it: else a round that runs before the watch has caught up
   would write the same again, and a status timestamp would move;
+- what a spec means and which objects it wants, until the spec changes: most of a round's work;
 - which objects the server keeps otherwise than we apply them, so that we do not apply them for ever;
 - how many Events a cascade may still cause.
 """
@@ -12,17 +13,32 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from modelcascade.api.problems import Problem, SpecProblems
+from modelcascade.api.v1alpha1.cascade import ModelCascade
 from modelcascade.kube.gate import Bucket, take_token
 from modelcascade.kube.indexes import CascadeKey
 from modelcascade.planning.names import ObjectKey
 from modelcascade.planning.objects import PlannedObject
+from modelcascade.planning.plan import CascadePlan
 from modelcascade.status.snapshot import Snapshot
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "Reading"]
 
 _FORGET_AFTER = timedelta(seconds=30)
 _EVENT_BURST = 10.0
 _EVENTS_PER_S = 1 / 30
+_MOST_READINGS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one generation of a cascade's spec means."""
+
+    parsed: ModelCascade | SpecProblems
+    """Of its metadata only the name, the namespace, the uid and the generation are current."""
+
+    unsupported: tuple[Problem, ...] = ()
+    plan: CascadePlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +54,19 @@ class Memory:
         self._writes: dict[tuple[CascadeKey, ObjectKey], _Write] = {}
         self._settled: dict[tuple[CascadeKey, ObjectKey], str] = {}
         self._events: dict[CascadeKey, Bucket] = {}
+        self._readings: dict[CascadeKey, tuple[tuple[str, int], Reading]] = {}
+
+    def recall_reading(self, key: CascadeKey, cascade: Mapping[str, Any]) -> Reading | None:
+        """What this very spec means, if it was read before."""
+        stamp, reading = self._readings.get(key, (None, None))
+        return reading if stamp == _spec_stamp(cascade) else None
+
+    def keep_reading(self, key: CascadeKey, cascade: Mapping[str, Any], reading: Reading) -> None:
+        """This spec was read; the oldest is dropped when there are too many."""
+        self._readings.pop(key, None)
+        if len(self._readings) >= _MOST_READINGS:
+            del self._readings[next(iter(self._readings))]
+        self._readings[key] = (_spec_stamp(cascade), reading)
 
     def remember_write(self, key: CascadeKey, name: ObjectKey, written: Mapping[str, Any], now: datetime) -> None:
         """This is the object after a write of ours."""
@@ -84,6 +113,12 @@ class Memory:
         self._writes = {entry: write for entry, write in self._writes.items() if entry[0] != key}
         self._settled = {entry: stamp for entry, stamp in self._settled.items() if entry[0] != key}
         self._events.pop(key, None)
+        self._readings.pop(key, None)
+
+
+def _spec_stamp(cascade: Mapping[str, Any]) -> tuple[str, int]:
+    metadata = cascade["metadata"]
+    return str(metadata["uid"]), int(metadata["generation"])
 
 
 def _version(body: Mapping[str, Any]) -> int:

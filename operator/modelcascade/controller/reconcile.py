@@ -20,14 +20,14 @@ from modelcascade.api.v1alpha1.cascade import ModelCascade
 from modelcascade.api.v1alpha1.status import CascadeStatus
 from modelcascade.controller.changes import carry_out
 from modelcascade.controller.events import events_for
-from modelcascade.controller.memory import Memory
+from modelcascade.controller.memory import Memory, Reading
 from modelcascade.errors import ClusterConflictError, ClusterError, ClusterNotFoundError
 from modelcascade.kube.cluster import Cluster
 from modelcascade.kube.gather import gather_snapshot
 from modelcascade.kube.indexes import CascadeKey, Indexes
 from modelcascade.planning.names import ObjectKey
 from modelcascade.planning.objects import PlanDefaults
-from modelcascade.planning.plan import CascadePlan, plan_cascade
+from modelcascade.planning.plan import plan_cascade
 from modelcascade.status.assess import assess_cascade
 from modelcascade.status.snapshot import Snapshot
 
@@ -85,12 +85,10 @@ async def reconcile_cascade(
     if snapshot.cascade["metadata"].get("deletionTimestamp"):
         return Outcome("gone")  # owner references clean up
     snapshot = memory.freshen(key, snapshot, now)
-    parsed = parse_cascade(snapshot.cascade)
-    unsupported = () if isinstance(parsed, SpecProblems) else find_unsupported(parsed)
-    plan: CascadePlan | None = None
+    reading = _read_spec(memory, key, snapshot.cascade, defaults)
+    parsed, plan = reading.parsed, reading.plan
     error: ClusterError | None = None
-    if isinstance(parsed, ModelCascade) and not unsupported:
-        plan = plan_cascade(parsed, defaults)
+    if isinstance(parsed, ModelCascade) and plan is not None:
         effects = await carry_out(cluster, memory, key, cascade=parsed, plan=plan, snapshot=snapshot, now=now)
         if effects.is_terminating:
             return Outcome("terminating")
@@ -98,7 +96,7 @@ async def reconcile_cascade(
         error = effects.error
     stuck = stuck_pods(snapshot.pods, now)
     snapshot = replace(snapshot, events=await _read_events(cluster, key, stuck))
-    status = assess_cascade(parsed, plan, snapshot, unsupported, now)
+    status = assess_cascade(parsed, plan, snapshot, reading.unsupported, now)
     match await _report(cluster, memory, key, snapshot, status=status, now=now):
         case "gone":
             memory.forget(key)
@@ -130,12 +128,27 @@ def _waits_silently(pod: Mapping[str, Any]) -> bool:
     waiting = [((container.get("state") or {}).get("waiting") or {}).get("reason") for container in containers]
     if any(reason not in _NO_PROGRESS for reason in waiting if reason):
         return False
-    running = any((container.get("state") or {}).get("running") for container in containers)
+    running = any("running" in (container.get("state") or {}) for container in containers)
     return any(waiting) and not running
 
 
 def _age(pod: Mapping[str, Any], now: datetime) -> timedelta:
     return now - datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]))
+
+
+def _read_spec(memory: Memory, key: CascadeKey, cascade: Mapping[str, Any], defaults: PlanDefaults) -> Reading:
+    """Parse and plan, or what came of it when this generation was read before: the same spec means the same."""
+    reading = memory.recall_reading(key, cascade)
+    if reading is None:
+        parsed = parse_cascade(cascade)
+        if isinstance(parsed, SpecProblems):
+            reading = Reading(parsed)
+        elif unsupported := find_unsupported(parsed):
+            reading = Reading(parsed, unsupported)
+        else:
+            reading = Reading(parsed, (), plan_cascade(parsed, defaults))
+        memory.keep_reading(key, cascade, reading)
+    return reading
 
 
 async def _read_events(

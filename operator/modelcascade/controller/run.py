@@ -23,9 +23,10 @@ import uvloop
 from aiohttp import web
 
 from modelcascade import clock
+from modelcascade.api.telemetry import OPERATOR_METRICS, OperatorMetric
 from modelcascade.controller.handlers import WATCHED, build_registry, build_settings
 from modelcascade.controller.memory import Memory
-from modelcascade.controller.meters import Meters, measure_loop_lag, serve, serve_metrics
+from modelcascade.controller.meters import measure_loop_lag, serve, serve_metrics
 from modelcascade.controller.queue import WorkQueue
 from modelcascade.controller.reconcile import Outcome, reconcile_cascade
 from modelcascade.controller.watchdog import (
@@ -41,6 +42,7 @@ from modelcascade.kube.gate import WriteGate
 from modelcascade.kube.indexes import CascadeKey, Indexes
 from modelcascade.kube.watch import backoff_s
 from modelcascade.logs import set_up_logging
+from modelcascade.meters import Meters
 from modelcascade.planning.objects import PlanDefaults
 
 __all__ = ["Operator", "Options", "parse_arguments", "run_operator"]
@@ -75,9 +77,17 @@ def run_operator(arguments: Sequence[str]) -> int:
     set_up_logging("json" if options.log_format == "json" else "plain", options.log_level)
     # kopf tells each event at info; what it has to say to an operator comes as a warning.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf.objects").addFilter(_without_settings)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Operator(options).run())
+
+
+def _without_settings(record: logging.LogRecord) -> bool:
+    """Take kopf's own bulk out of its records: all of its settings stand in each of them."""
+    for name in ("settings", "k8s_skip"):
+        record.__dict__.pop(name, None)
+    return True
 
 
 def parse_arguments(arguments: Sequence[str]) -> Options:
@@ -129,11 +139,10 @@ class Operator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._meters = Meters()
+        self._meters = Meters(OPERATOR_METRICS)
         self._memory = Memory()
         self._indexes: Indexes | None = None
         self._queue: WorkQueue[CascadeKey] = WorkQueue(self._work, on_error=self._count_error)
-        self._meters.queue_depth.set_function(lambda: len(self._queue))
         self._cluster: Cluster | None = None
 
     async def run(self) -> int:
@@ -142,7 +151,7 @@ class Operator:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)  # kopf takes them over while it runs
-        metrics = await serve_metrics(self._meters, self._options.metrics_port)
+        metrics = await serve_metrics(self._meters, self._options.metrics_port, lambda: len(self._queue))
         try:
             connection = await connect(self._options.kubeconfig)
         except ClusterError as error:
@@ -150,7 +159,7 @@ class Operator:
             await metrics.cleanup()
             return 1
         async with connection:
-            gate = WriteGate(clock.monotonic_s, asyncio.sleep, self._meters.count_write)
+            gate = WriteGate(clock.monotonic_s, asyncio.sleep, self._count_write)
             self._cluster = KubeCluster(connection, gate)
             try:
                 if not await self._until_served(self._cluster, stop):
@@ -163,17 +172,19 @@ class Operator:
         """Wait until the API server knows our kind; False when a signal came first."""
         async with _alive(self._options.healthz_port):
             failures = 0
+            told = ""
             while not stop.is_set():
                 try:
                     if await cluster.is_served(_KIND):
                         return True
-                    reason = _NO_CRD
+                    trouble = reason = _NO_CRD
                 except ClusterError as error:
-                    reason = f"the API server does not answer: {error}"
+                    trouble, reason = type(error).__name__, f"the API server does not answer: {error}"
+                if trouble != told:  # one line for each kind of trouble, not one for each look
+                    logger.warning("waiting for the API", extra={"reason": reason})
+                    told = trouble
                 failures += 1
                 wait_s = min(_LONGEST_KIND_WAIT_S, backoff_s(failures, fraction=0.5))
-                if failures == 1:
-                    logger.warning("waiting for the API", extra={"reason": reason})
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
                         await stop.wait()
@@ -230,17 +241,23 @@ class Operator:
     async def _work(self, key: CascadeKey) -> float | None:
         if self._cluster is None or self._indexes is None:
             raise RuntimeError("a key was queued before the watches began")
-        with self._meters.reconcile_seconds.time():
+        start_s = clock.monotonic_s()
+        try:
             outcome: Outcome = await reconcile_cascade(
                 self._cluster, self._indexes, self._memory, key, defaults=self._options.defaults, now=clock.now()
             )
+        finally:
+            self._meters.observe(OperatorMetric.RECONCILE_SECONDS, value=clock.monotonic_s() - start_s)
         if outcome.error is not None:
             raise outcome.error
-        self._meters.reconciles.labels(outcome.result).inc()
+        self._meters.count(OperatorMetric.RECONCILES, outcome.result)
         return outcome.look_again_s
 
     def _count_error(self, _key: CascadeKey, error: Exception) -> None:
-        self._meters.reconciles.labels(type(error).__name__).inc()
+        self._meters.count(OperatorMetric.RECONCILES, type(error).__name__)
+
+    def _count_write(self, verb: str, kind: str) -> None:
+        self._meters.count(OperatorMetric.WRITES, verb, kind)
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from modelcascade.errors import ClusterConflictError, ClusterInvalidError, ClusterNotFoundError
 from modelcascade.kube.connect import Connection
 from modelcascade.kube.gate import WriteGate
-from modelcascade.kube.resources import Resource, resource_of
+from modelcascade.kube.resources import RESOURCES, Resource, resource_of
 
 __all__ = ["FIELD_MANAGER", "SCALE_MANAGER", "Cluster", "KubeCluster"]
 
@@ -26,7 +26,6 @@ FIELD_MANAGER = "modelcascade"
 SCALE_MANAGER = "modelcascade-autoscaler"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
-_CASCADE = "ModelCascade"
 
 
 class Cluster(Protocol):
@@ -90,11 +89,21 @@ class Cluster(Protocol):
 
 
 class KubeCluster:
-    """The real API server, through one connection and one gate."""
+    """
+    The real API server, through one connection and one gate.
 
-    def __init__(self, connection: Connection, gate: WriteGate) -> None:
+    Args:
+        connection: the way to it.
+        gate: which every write passes.
+        cascade: the kind whose status is written; tests name one of a group that no operator watches.
+    """
+
+    def __init__(
+        self, connection: Connection, gate: WriteGate, *, cascade: Resource = RESOURCES["ModelCascade"]
+    ) -> None:
         self._connection = connection
         self._gate = gate
+        self._cascade = cascade
 
     async def is_served(self, kind: str) -> bool:
         """See `Cluster`."""
@@ -167,7 +176,7 @@ class KubeCluster:
         self, namespace: str, name: str, *, resource_version: str, status: Mapping[str, Any]
     ) -> dict[str, Any]:
         """See `Cluster`."""
-        resource = resource_of(_CASCADE)
+        resource = self._cascade
         return await self._write(
             "PATCH",
             "status",

@@ -75,7 +75,8 @@ class Connection:
         await self._client.close()
 
     async def credentials(self) -> Credentials:
-        """The present credentials; the token is fresh."""
+        """The present credentials, read anew: who asks has none yet, or was told that its old ones are not valid."""
+        await self._reload()
         configuration = self._configuration
         return Credentials(
             server=configuration.host,
