@@ -29,9 +29,7 @@ class ModelcascadeError(Exception):
 class ClusterError(ModelcascadeError):
     """The API server did not do what was asked; `message` is the server's own sentence."""
 
-    def __init__(
-        self, message: str, *, status: int | None = None, retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, status: int | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s

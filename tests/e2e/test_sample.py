@@ -203,7 +203,11 @@ def test_the_next_tier_answers_while_an_engine_is_gone(sample: Sample) -> None:
 def test_each_request_leaves_one_decision_record(sample: Sample) -> None:
     """The decision log names the request, its tier and its steps, and holds no text."""
     answer = settle(sample, 0, "small")
-    log = sample.cluster.client.kubectl("logs", "deploy/assist-router", "-n", NAMESPACE, "--tail=200")
-    records = [json.loads(line) for line in log.splitlines() if answer.fact("request-id") in line]
-    assert 1 == len(records), log
-    assert "17 + 25" not in log
+    request = answer.fact("request-id")
+
+    def log() -> str:
+        return sample.cluster.client.kubectl("logs", "deploy/assist-router", "-n", NAMESPACE, "--tail=200")
+
+    eventually(lambda: request in log(), within_s=10, what=f"a record of {request} in the router's log")
+    assert 1 == log().count(request)
+    assert "17 + 25" not in log()

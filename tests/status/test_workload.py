@@ -146,7 +146,7 @@ OLD_POD = pod("old", template="0", exit_code=1, creationTimestamp="2025-01-01T00
         ),
         pytest.param(workload(stuck(reason="Other")), REASON.STARTING, "no ready pod", id="another reason"),
         pytest.param(workload(stuck(status="True")), REASON.STARTING, "no ready pod", id="progress"),
-        pytest.param(workload({}), REASON.ROLLING_OUT, "older pods", id="no status yet"),
+        pytest.param(workload({}), REASON.STARTING, "no ready pod yet", id="no status yet"),
     ],
 )
 def test_the_first_check_that_fails(found: Workload, reason: ConditionReason | None, words: str) -> None:

@@ -77,7 +77,7 @@ def assess_workload(workload: Workload) -> Fault | None:
         _creation_fault(workload, live)
         or (pods if pods is not None and not pods.is_progress else None)
         or _deadline_fault(workload, live)
-        or (None if is_complete else _rolling_out(workload))
+        or (_rolling_out(workload) if not is_complete and _has_pods(live) else None)
         or pods
         or Fault(ConditionReason.STARTING, f"{workload.what}: {workload.deployment} has no ready pod yet.")
     )
@@ -131,6 +131,11 @@ def _has_older_pods(live: Body) -> bool:
     if int(status.get("observedGeneration") or 0) < int((live.get("metadata") or {}).get("generation") or 0):
         return True
     return int(status.get("replicas") or 0) > int(status.get("updatedReplicas") or 0)
+
+
+def _has_pods(live: Body) -> bool:
+    """A Deployment that was just made has nothing to replace."""
+    return bool((live.get("status") or {}).get("replicas"))
 
 
 def _condition(live: Body, kind: str) -> Body:
