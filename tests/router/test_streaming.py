@@ -7,7 +7,7 @@ import pytest
 
 from modelcascade.router.state import RouterLimits
 from modelcascade.router.upstream import Times
-from router.harness import UNSURE, Reply, StartRouter, text_of
+from router.harness import UNSURE, Reply, StartRouter, text_of, until
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":  1}'}}
 TOOL = {"type": "function", "function": {"name": "add"}}
@@ -193,3 +193,69 @@ async def test_logprobs_with_tools_are_asked_without_streaming(start_router: Sta
     assert router.small.bodies[0]["stream"] is False
     assert text_of(events) == "from small"
     assert any("logprobs" in event["choices"][0] for event in events[:-1])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Reply(first_event=b"{not json"), id="an event that is no JSON"),
+        pytest.param(Reply(first_event=b"x" * 1_100_000), id="an event that is too large"),
+        pytest.param(Reply(body=b'{"choices":[]}'), id="no stream at all"),
+        pytest.param(Reply(status=503), id="503"),
+        pytest.param(Reply(drop=True), id="connection lost"),
+    ],
+)
+async def test_a_stream_that_is_none_is_left_by_fallback(start_router: StartRouter, reply: Reply) -> None:
+    """R44: before the first token, whatever is no stream of a chat is a failure of the attempt."""
+    router = await start_router(streaming="PreRoute")
+    router.small.reply = reply
+    _, events = await router.stream()
+    assert text_of(events) == "from specialist"
+    assert (await router.records())[0]["fallbacks"] == 1
+
+
+async def test_streamed_tool_calls_pass_unaltered(start_router: StartRouter) -> None:
+    """I11: the last tier's tool call reaches the client as the engine sent it."""
+    router = await start_router(tiers=("small",))
+    router.small.reply = Reply(text="", tool_calls=(CALL,))
+    _, events = await router.stream(tools=[TOOL])
+    calls = [
+        event["choices"][0]["delta"]["tool_calls"]
+        for event in events[:-1]
+        if "tool_calls" in event["choices"][0]["delta"]
+    ]
+    assert calls == [[{"index": 0, **CALL}]]
+
+
+async def test_a_client_that_leaves_at_a_heartbeat_frees_the_engine(start_router: StartRouter) -> None:
+    """A client that goes while it is kept waiting takes its engine call along."""
+    router = await start_router(limits=RouterLimits(heartbeat_s=0.02))
+    router.small.reply = Reply(hold=asyncio.Event())
+    body = {"model": "assist", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    async with router.session.post(f"{router.url}/v1/chat/completions", json=body) as response:
+        await response.content.readline()
+        response.close()
+    await until(lambda: router.small.left == 1, "the engine's client to leave", engine=router.small, within_s=1)
+    assert (await router.records())[0]["code"] == "client_closed"
+
+
+async def test_a_stop_inside_a_stream_is_told(start_router: StartRouter) -> None:
+    """R31: at the end of the grace a stream ends with an error event; a waiting request gets a proper 503."""
+    router = await start_router(tiers=("small",))
+    router.small.script.extend([Reply(text="one two", stall_after=1), Reply(hold=asyncio.Event())])
+    body = {"model": "assist", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    async with router.session.post(f"{router.url}/v1/chat/completions", json=body) as response:
+        await response.content.readany()
+        waiting = asyncio.ensure_future(router.chat())
+        await until(lambda: router.small.running == 2, "both requests at the engine", engine=router.small)
+        router.state.draining = router.state.aborting = True
+        for task in set(router.state.tasks):
+            task.cancel()
+        rest = await response.text()
+    plain = await waiting
+    assert '"code":"overloaded"' in rest
+    assert (plain.status, plain.headers["Connection"], (await plain.json())["error"]["code"]) == (
+        503,
+        "close",
+        "overloaded",
+    )

@@ -5,8 +5,11 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from modelcascade.router.exchange import Exchange
 from modelcascade.router.protocol import Limits
+from modelcascade.router.receive import read_headers
 from modelcascade.router.state import RouterLimits
 from router.harness import Running, StartRouter
 
@@ -47,6 +50,7 @@ def status_and_code(answer: bytes) -> tuple[int, str]:
         pytest.param("GET", "/metrics", 404, "not_found", id="metrics have their own port"),
         pytest.param("GET", "/v1/chat/completions", 405, "method_not_allowed", id="GET"),
         pytest.param("DELETE", "/v1/models", 405, "method_not_allowed", id="DELETE"),
+        pytest.param("POST", "/readyz", 405, "method_not_allowed", id="POST to readiness"),
         pytest.param("POST", "/healthz", 405, "method_not_allowed", id="POST to a probe"),
     ],
 )
@@ -68,6 +72,16 @@ async def test_models(start_router: StartRouter) -> None:
         body = await response.json()
     assert [entry["id"] for entry in body["data"]] == ["assist", "assist/small", "assist/specialist"]
     assert {entry["object"] for entry in body["data"]} == {"model"}
+
+
+async def test_models_refuse_what_chat_refuses(start_router: StartRouter) -> None:
+    """Our headers are refused here too, and without routes there is nothing to list."""
+    router = await start_router()
+    async with router.session.get(f"{router.url}/v1/models", headers={"x-modelcascade-tier": "top"}) as response:
+        assert response.status == 400
+    router.state.routes = None
+    async with router.session.get(f"{router.url}/v1/models") as response:
+        assert response.status == 503
 
 
 async def test_probes(start_router: StartRouter) -> None:
@@ -152,6 +166,15 @@ async def test_requests_that_must_not_pass(start_router: StartRouter, sent: byte
     assert status_and_code(answer) == (status, code)
     assert router.small.bodies == []
     assert b"xxxx" not in answer
+
+
+async def test_double_framing_is_ours_to_refuse_too(start_router: StartRouter) -> None:
+    """T11: were the parser to let both framings pass, as others do, the request would still be refused."""
+    router = await start_router()
+    request = make_mocked_request("POST", "/", {"Content-Length": "5", "Transfer-Encoding": "chunked"})
+    found = read_headers(Exchange(router.state), request, 16_384)
+    assert found is not None
+    assert (found.status, found.message) == (400, "The request frames its body twice.")
 
 
 @pytest.mark.parametrize(
@@ -252,6 +275,27 @@ async def test_a_large_body_does_not_hold_up_the_probes(start_router: StartRoute
     async with router.session.get(f"{router.url}/healthz") as response:
         assert response.status == 200
     assert (await big).status == 200
+
+
+async def test_many_schemas_do_not_hold_up_the_probes(start_router: StartRouter) -> None:
+    """R23, R41: twenty large tools cost their own client time, and hardly any of a health check."""
+    router = await start_router(tier_fields={"contextLength": 1_000_000})
+    properties = {f"p{n}": {"type": "string", "title": "t"} for n in range(300)}
+    tools = [
+        {"type": "function", "function": {"name": f"f{n}", "parameters": {"$id": f"{n}", "properties": properties}}}
+        for n in range(20)
+    ]
+    asking = asyncio.ensure_future(router.chat(tools=tools))
+    slowest_s, probes = 0.0, 0
+    while not asking.done():
+        started_s = asyncio.get_running_loop().time()
+        async with router.session.get(f"{router.url}/healthz") as response:
+            assert response.status == 200
+        slowest_s = max(slowest_s, asyncio.get_running_loop().time() - started_s)
+        probes += 1
+    assert (await asking).status == 200
+    assert probes > 3
+    assert slowest_s < 0.5  # 0.1 s on a machine of its own
 
 
 async def test_nothing_of_the_client_is_passed_on(start_router: StartRouter) -> None:

@@ -30,6 +30,8 @@ def body(choice: dict[str, Any] | None = None, **fields: Any) -> bytes:
         pytest.param(body({"finish_reason": None}), id="no finish reason"),
         pytest.param(body({"finish_reason": "abort"}), id="a finish reason that no client knows"),
         pytest.param(body({"message": {"tool_calls": [{"function": {"name": 1}}]}}), id="a broken tool call"),
+        pytest.param(body({"message": {"tool_calls": {"a": 1}}}), id="tool calls are no list"),
+        pytest.param(body({"message": {"tool_calls": ["call"]}}), id="a tool call is no object"),
     ],
 )
 def test_an_odd_body_is_no_answer(odd: bytes) -> None:
@@ -45,6 +47,41 @@ def test_what_an_engine_adds_is_left_behind() -> None:
     assert isinstance(found, Answer)
     assert found.message == {"role": "assistant", "content": "yes"}
     assert found.usage == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param({"content": None}, {"role": "assistant", "content": ""}, id="null is an empty text"),
+        pytest.param(
+            {"content": "x", "reasoning_content": "r", "refusal": None},
+            {"role": "assistant", "content": "x", "reasoning_content": "r"},
+            id="reasoning stays",
+        ),
+        pytest.param(
+            {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": " {}"}}]},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "", "type": "function", "function": {"name": "f", "arguments": " {}"}}],
+            },
+            id="a tool call without an id",
+        ),
+    ],
+)
+def test_messages(message: dict[str, Any], expected: dict[str, Any]) -> None:
+    """What a client knows of a message is kept as it is."""
+    found = parse_answer(body({"message": message}))
+    assert isinstance(found, Answer)
+    assert found.message == expected
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 1}, {"prompt_tokens": -1, "completion_tokens": 1}, "x"])
+def test_usage_that_is_none(usage: Any) -> None:
+    """Counts that an engine did not give are absent, never zero."""
+    found = parse_answer(body(usage=usage))
+    assert isinstance(found, Answer)
+    assert found.usage is None
 
 
 @pytest.mark.parametrize(

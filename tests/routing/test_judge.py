@@ -171,3 +171,10 @@ def test_an_invalid_schema_is_never_a_best_effort() -> None:
     known = routes()
     verdict = judge_attempt(known, facts(known, response_format=SCHEMA), attempt(given=answer("{}")))
     assert verdict.releasable is False
+
+
+def test_an_attempt_without_an_answer_cannot_be_judged() -> None:
+    """A failure has no verdict; to ask for one is a mistake of the caller."""
+    known = routes()
+    with pytest.raises(ValueError, match="with an answer"):
+        judge_attempt(known, facts(known), attempt())

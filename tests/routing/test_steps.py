@@ -278,6 +278,13 @@ def test_an_attempt_leaves_time_for_the_next(attempts: list[Attempt], view: Flee
     assert step.timeout_s == expected
 
 
+def test_an_accepted_answer_is_given_at_the_deadline_too() -> None:
+    """What has passed is not thrown away because the clock ran out while it came."""
+    known = routes(escalation={"deadlineSeconds": 10, "onExhausted": "Reject"})
+    accepted = judged("small", ACCEPT, R.ACCEPTED, 0.9)
+    assert next_step(known, facts(known), [accepted], BOTH, 10.5) == AnswerWith(accepted, R.ACCEPTED)
+
+
 def test_the_best_answer_is_the_surest() -> None:
     """Highest confidence, then the later; one without a number only when there is no other."""
     sure = judged("middle", ESCALATE, R.LOW_CONFIDENCE, 0.6)

@@ -82,6 +82,25 @@ def test_64_levels_are_allowed() -> None:
             {"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id", id="tool without id"
         ),
         pytest.param({"messages": [{"role": "assistant"}]}, "messages[0].content", id="assistant with nothing"),
+        pytest.param({"messages": "hello"}, "messages", id="messages are a string"),
+        pytest.param({"messages": ["hello"]}, "messages[0]", id="a message is a string"),
+        pytest.param({"messages": [["hello"]]}, "messages[0]", id="a message is an array"),
+        pytest.param({"stop": {"a": 1}}, "stop", id="stop is an object"),
+        pytest.param({"stop": ["a", None]}, "stop[1]", id="a stop is null"),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [{"type": "music"}]}]}, "messages[0].content[0].type", id="music"
+        ),
+        pytest.param(
+            {"messages": [{"role": "assistant", "tool_calls": [{"type": "code", "id": "1"}]}]},
+            "messages[0].tool_calls[0].type",
+            id="a call of another kind",
+        ),
+        pytest.param(
+            {"messages": [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}]},
+            "messages[0].function_call",
+            id="the old way to call",
+        ),
+        pytest.param({"tools": [TOOL], "tool_choice": "maybe"}, "tool_choice", id="an unknown choice"),
         pytest.param({"tools": [{"type": "retrieval"}]}, "tools[0].type", id="unknown kind of tool"),
         pytest.param({"tool_choice": "required"}, "tool_choice", id="a tool is required, none is there"),
         pytest.param(
@@ -182,9 +201,40 @@ def test_a_whole_tool_conversation_passes_unaltered() -> None:
     assert sent["stream_options"] == {"include_usage": True}
 
 
+def test_every_served_field_reaches_the_engine() -> None:
+    """Names, reasoning, strict tools, a named choice, several stops, alternatives: served means passed on."""
+    tool = {"type": "function", "function": {"name": "add", "description": "adds", "strict": True}}
+    choice = {"type": "function", "function": {"name": "add"}}
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}, "strict": True}}
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "x", "name": "ann"},
+        {"role": "assistant", "content": None, "reasoning_content": "r", "tool_calls": [call]},
+    ]
+    parsed = chat(
+        messages=messages,
+        tools=[tool],
+        tool_choice=choice,
+        stop=["a", "b"],
+        logprobs=True,
+        top_logprobs=2,
+        response_format=schema,
+    )
+    sent = orjson.loads(build_upstream_body(parsed, "m", stream=False, verify=True, max_tokens=None))
+    assert sent["messages"] == [messages[0], messages[1] | {"content": ""}]
+    assert (sent["tools"], sent["tool_choice"], sent["stop"]) == ([tool], choice, ["a", "b"])
+    assert (sent["logprobs"], sent["top_logprobs"], sent["response_format"]) == (True, 2, schema)
+    assert parsed.needs_tool
+
+
+def test_a_text_format_is_no_format() -> None:
+    """`response_format: text` is what is answered anyway."""
+    assert chat(response_format={"type": "text"}).response_format is None
+
+
 def test_what_an_openai_client_sends_back_of_an_answer_is_read() -> None:
     """An assistant message with null extras, as clients echo it, is no error; a developer message is a system one."""
-    echoed = {"role": "assistant", "content": "hi", "refusal": None, "annotations": [], "audio": None}
+    echoed: dict[str, Any] = {"role": "assistant", "content": "hi", "refusal": None, "annotations": [], "audio": None}
     parsed = chat(messages=[{"role": "developer", "content": "x"}, echoed, {"role": "user", "content": "y"}])
     assert parsed.messages[0]["role"] == "system"
     assert parsed.messages[1] == {"role": "assistant", "content": "hi"}

@@ -30,7 +30,10 @@ THEIRS = {"name": "theirs", "role": "Specialist", "backendRef": {"kind": "Servic
         ),
         pytest.param({"state": "Suspended"}, 2, Decision(0, "Suspended"), id="suspended"),
         pytest.param(
-            {"state": "Suspended", "scaling": {"mode": "Fixed", "replicas": 3}}, 3, Decision(0, "Suspended"), id="and fixed"
+            {"state": "Suspended", "scaling": {"mode": "Fixed", "replicas": 3}},
+            3,
+            Decision(0, "Suspended"),
+            id="and fixed",
         ),
     ],
 )

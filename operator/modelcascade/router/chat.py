@@ -148,7 +148,8 @@ async def _stream_committed(
 
 
 async def _parse(state: RouterState, body: bytes) -> ChatRequest | Problem:
-    if len(body) > state.limits.thread_bytes:
+    # Long texts cost little, many objects (schemas of tools, above all) cost much: both go where they hold up nobody.
+    if len(body) > state.limits.thread_bytes or body.count(b"{") > state.limits.thread_objects:
         return await asyncio.to_thread(parse_chat, body)
     return parse_chat(body)
 

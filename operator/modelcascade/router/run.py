@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import sys
@@ -151,6 +152,9 @@ async def _serve(options: argparse.Namespace) -> None:
         stack.push_async_callback(api.cleanup)
         metrics_port = await _listen(metrics, host, options.metrics_port, "--metrics-port")
         port = await _listen(api, host, options.port, "--port")
+        # What is loaded now stays; without it a full collection walks all of it and holds up requests.
+        gc.collect()
+        gc.freeze()
         logger.info("listening", extra={"host": host or "*", "port": port, "metrics_port": metrics_port})
         stopping = asyncio.ensure_future(stop.wait())
         done, _ = await asyncio.wait({stopping, *followers}, return_when=asyncio.FIRST_COMPLETED)

@@ -29,6 +29,9 @@ class RouterLimits:
     thread_bytes: int = 256 * 1024
     """Bodies above this are parsed in a thread, so that health checks go on."""
 
+    thread_objects: int = 100
+    """Bodies with more JSON objects than this, too."""
+
 
 @dataclass(slots=True)
 class RouterState:

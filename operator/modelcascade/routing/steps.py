@@ -3,10 +3,10 @@ What to do next for a request: call a tier, answer, or fail. The first matching 
 
 | # | when | step |
 | --- | --- | --- |
-| 1 | the deadline has passed | best answer when `onExhausted` is BestAnswer and there is one; else `Fail(504)` |
-| 2 | nothing was called yet | the lowest allowed tier: `start`, `policy` if pinned, or why lower ones were skipped |
-| 3 | nothing was called, no tier is allowed | `Fail(503)`: `overloaded` when one is only busy, else `no_ready_tier` |
-| 4 | the last verdict is accept | `Answer` |
+| 1 | the last verdict is accept | `Answer`, also at the deadline: it is here |
+| 2 | the deadline has passed | best answer when `onExhausted` is BestAnswer and there is one; else `Fail(504)` |
+| 3 | nothing was called yet | the lowest allowed tier: `start`, `policy` if pinned, or why lower ones were skipped |
+| 4 | nothing was called, no tier is allowed | `Fail(503)`: `overloaded` when one is only busy, else `no_ready_tier` |
 | 5 | the last verdict is refuse | `Fail(502)` |
 | 6 | the last call failed and may be retried | the same tier, another endpoint, after a pause |
 | 7 | the last call failed | **fallback**: next higher allowed tier; else, with no answer yet, an untried lower one |
@@ -229,20 +229,18 @@ def next_step(
         fleet: the endpoints now.
         elapsed_s: since the request was received.
     """
+    verdict = attempts[-1].verdict if attempts else None
+    if verdict is not None and verdict.kind is VerdictKind.ACCEPT:
+        return AnswerWith(attempts[-1], verdict.reason, verdict.warnings)
     left_s = facts.deadline_s - elapsed_s
     if left_s <= 0:
         message = f"The deadline of {facts.deadline_s:g} s has passed without an answer."
         return _stop(routes, attempts, Fail(504, ErrorCode.DEADLINE_EXCEEDED, RequestReason.TIMEOUT, message))
     if not attempts:
         return _first_step(facts, fleet, left_s)
-    verdict = attempts[-1].verdict
     if verdict is None:
         return _after_failure(routes, facts, attempts, fleet, left_s)
-    match verdict.kind:
-        case VerdictKind.ACCEPT:
-            return AnswerWith(attempts[-1], verdict.reason, verdict.warnings)
-        case VerdictKind.REFUSE:
-            message = "The answer cannot be verified, and such answers are to be rejected."
-            return Fail(502, ErrorCode.UPSTREAM_ERROR, verdict.reason, message)
-        case VerdictKind.ESCALATE:
-            return _after_rejection(routes, facts, attempts, fleet, left_s)
+    if verdict.kind is VerdictKind.REFUSE:
+        message = "The answer cannot be verified, and such answers are to be rejected."
+        return Fail(502, ErrorCode.UPSTREAM_ERROR, verdict.reason, message)
+    return _after_rejection(routes, facts, attempts, fleet, left_s)
