@@ -66,6 +66,7 @@ class RouteTier(_Document):
     """Slots of one engine; an endpoint gets at most twice as many requests."""
 
     capabilities: tuple[str, ...] = ("Chat", "Tools", "JSONSchema")
+    """What it may be asked for. The operator always writes it; the default is for a file on a laptop."""
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> "RouteTier":
