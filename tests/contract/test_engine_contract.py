@@ -1,12 +1,12 @@
 """
-What the router needs of an engine, held against the fake and, where one is named, a real llama-server.
+What the router needs of an engine, held against the fake and a real llama-server with the tiny model.
 
-`MODELCASCADE_LLAMA_SERVER=http://127.0.0.1:8081` names a running one; without it those cases say so and are skipped.
+`MODELCASCADE_LLAMA_SERVER=http://127.0.0.1:8081` names a running one, with a better model, instead.
 """
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -18,10 +18,22 @@ from fakes.fake_engine import FakeEngine, Reply, running_engine
 from modelcascade.router.upstream import Failure, HttpUpstream
 from modelcascade.routing.answers import parse_answer
 from modelcascade.routing.attempts import Answer, Outcome
+from support.llama_server import running_llama_server
 
 REAL = "MODELCASCADE_LLAMA_SERVER"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Say one word."}], "max_tokens": 8, "temperature": 0}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.fixture(scope="module")
+def llama_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a real engine."""
+    named = os.environ.get(REAL)
+    if named:
+        yield named.rstrip("/")
+        return
+    with running_llama_server(tmp_path_factory.mktemp("engine")) as url:
+        yield url
 
 
 @pytest.fixture(params=["fake", "llama-server"])
@@ -32,10 +44,7 @@ async def engine_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
             engine = await stack.enter_async_context(running_engine(FakeEngine(Reply(text="one word more"))))
             yield engine.url
             return
-        url = os.environ.get(REAL)
-        if not url:
-            pytest.skip(f"no real engine: set {REAL} to the base URL of a running llama-server")
-        yield url.rstrip("/")
+        yield request.getfixturevalue("llama_server_url")
 
 
 @pytest.fixture
