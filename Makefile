@@ -6,8 +6,8 @@ CLUSTER ?= local
 export CLUSTER
 CLUSTER_TOOL := python3 hack/cluster.py
 
-.PHONY: help setup check test-fast test verify generate lock cluster-up cluster-down cluster-status images \
-        kubeconfig model-refs demo demo-down figures
+.PHONY: help setup check test-fast test test-teardown verify generate lock cluster-up cluster-down cluster-status images \
+        kubeconfig model-refs demo demo-down
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -32,6 +32,9 @@ test-fast: setup ## tests without a cluster
 
 test: setup images ## everything, on the cluster that CLUSTER= names
 	KUBECONFIG="$$($(CLUSTER_TOOL) kubeconfig)" .venv/bin/pytest -q -m "not teardown" --durations=15
+
+test-teardown: setup ## takes the local cluster down and up again, and proves that nothing stays behind
+	.venv/bin/pytest -q -m teardown tests/hack
 
 verify: setup ## regenerate and demand a clean tree; API lint; chart lint
 	$(PY) hack/verify.py
