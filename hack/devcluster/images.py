@@ -97,11 +97,11 @@ def _tiny_file(layout: Layout, model: TinyModel, engine: Image) -> Path:
         tree = Path(folder)
         tree.chmod(0o755)
         unpack(engine.layers[0], tree)
-        workplace = tree / "work"
+        workplace = tree / "tiny"
         workplace.mkdir()
         workplace.chmod(0o777)
         write_tiny_model(model, workplace / "whole.gguf")
-        run_inside(tree, "/usr/bin/llama-quantize", "/work/whole.gguf", "/work/small.gguf", "Q4_K_M")
+        run_inside(tree, "/usr/bin/llama-quantize", "/tiny/whole.gguf", "/tiny/small.gguf", "Q4_K_M")
         shutil.copyfile(workplace / "small.gguf", target)
     return target
 
