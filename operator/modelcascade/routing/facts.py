@@ -78,7 +78,11 @@ def classify_request(chat: ChatRequest, routes: Routes, request_id: str) -> Requ
         tiers = tuple(tier for tier in tiers if capability in tier.capabilities)
         if not tiers:
             return Problem(
-                400, ErrorCode.INVALID_REQUEST, f"No tier that may answer has the capability {capability}.", None
+                400,
+                ErrorCode.INVALID_REQUEST,
+                f"No tier that may answer has the capability {capability}: "
+                "ask without it, or list it in the capabilities of a tier that can do it.",
+                None,
             )
     prompt_tokens = estimate_tokens(chat)
     needed = prompt_tokens + (chat.max_tokens or 1)
