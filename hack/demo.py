@@ -166,7 +166,8 @@ def run_up(layout: Layout, *, local: bool) -> None:
     example = pin_models((layout.repository / EXAMPLE).read_text(), model_references(layout))
     client.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=example)
     seconds = wait_ready(client, NAMESPACE, CASCADE)
-    say(f"Ready after {seconds:.1f} s; asking {len(QUESTIONS)} questions")
+    became = "Ready already" if seconds < 0.5 else f"Ready after {seconds:.1f} s"  # a second run starts nothing
+    say(f"{became}; asking {len(QUESTIONS)} questions")
     with router_address(client, NAMESPACE, CASCADE, local=local) as address:
         answers = [ask(address, question) for question in QUESTIONS]
     print()
