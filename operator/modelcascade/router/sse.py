@@ -111,7 +111,8 @@ def read_delta(
                 delta[key] = given[key]
         if isinstance(given.get("tool_calls"), list) and given["tool_calls"]:
             delta["tool_calls"] = given["tool_calls"]
-    finish = choice.get("finish_reason")
+    reason = choice.get("finish_reason")
+    finish = reason if isinstance(reason, str) and reason in FINISH_REASONS else None
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return delta, finish if finish in FINISH_REASONS else None, {"content": content} if content else None, usage
+    return delta, finish, {"content": content} if content else None, usage

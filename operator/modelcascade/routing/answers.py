@@ -110,7 +110,7 @@ def parse_answer(body: bytes) -> Answer | str:
     finish_reason = choice.get("finish_reason")
     if message is None:
         return "the engine's message cannot be read"
-    if finish_reason not in FINISH_REASONS:
+    if not isinstance(finish_reason, str) or finish_reason not in FINISH_REASONS:
         return "the engine gave no finish reason that the API knows"
     logprobs = choice.get("logprobs")
     return Answer(

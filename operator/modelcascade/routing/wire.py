@@ -60,6 +60,8 @@ _MEDIA = {"image_url": "Vision", "input_audio": "Audio", "video_url": "Vision", 
 def _part_text(part: Any, path: str) -> str:
     part = read_object(part, path)
     kind = part.get("type")
+    if not isinstance(kind, str):
+        raise FieldError(f"{path}.type", f"{path}.type must be 'text'.")
     if kind in _MEDIA:
         raise FieldError(
             f"{path}.type", f"{path} is {kind}: no tier of this cascade has the capability {_MEDIA[kind]}."

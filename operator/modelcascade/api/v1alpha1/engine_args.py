@@ -6,7 +6,15 @@ renders itself (model, address, context, slots, threads, names, metrics), that o
 code, or that log prompts are not on any list. Engine Custom has none: its image is the user's own.
 """
 
-__all__ = ["ALLOWED_ARGS"]
+__all__ = ["ALLOWED_ARGS", "LLAMA_CPP_SWITCHES"]
+
+LLAMA_CPP_SWITCHES = ("jinja", "no-warmup", "swa-full")
+"""
+The flags of LlamaCpp without a value; all others need one.
+
+llama-server knows no `--name=value`, so planning makes two arguments of it. A value after a switch, or one that
+starts like a flag, would therefore reach the server as a flag of its own and pass the allow-list by.
+"""
 
 ALLOWED_ARGS: dict[str, tuple[str, ...]] = {
     "LlamaCpp": (

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from modelcascade.api.markers import CEL, ListType
-from modelcascade.api.v1alpha1.engine_args import ALLOWED_ARGS
+from modelcascade.api.v1alpha1.engine_args import ALLOWED_ARGS, LLAMA_CPP_SWITCHES
 from modelcascade.api.v1alpha1.meta import ApiModel, CpuQuantity, MemoryQuantity, SecretKeyRef
 
 __all__ = [
@@ -143,6 +143,13 @@ class Engine(ApiModel):
                 f"engine.args contains a flag that is not on the allow-list of engine {engine}",
             )
             for engine, flags in ALLOWED_ARGS.items()
+        ),
+        CEL(
+            "self.type != 'LlamaCpp' || !has(self.args) || self.args.filter(a, a.startsWith('--')).all(a, "
+            f"a.matches('^--({'|'.join(LLAMA_CPP_SWITCHES)})$') || "
+            f"(a.matches('^--[^=]+=([^-]|-[0-9.]|$)') && !a.matches('^--({'|'.join(LLAMA_CPP_SWITCHES)})=')))",
+            f"engine.args of LlamaCpp: {', '.join(LLAMA_CPP_SWITCHES)} take no value, every other flag is written "
+            "--name=value, and a value starts with '-' only when it is a number",
         ),
     )
 
