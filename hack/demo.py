@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ NAMESPACE = "demo"
 CASCADE = "assist"
 EXAMPLE = Path("manifests") / "examples" / "01-quickstart" / "cascade.yaml"
 READY_DEADLINE_S = 240
+CRDS = ("modelcascades.modelcascade.dev", "cascadescalingpolicies.modelcascade.dev")
 
 # The small model is sure of the first two, and rightly so; it is wrong about the others, and not sure.
 QUESTIONS = (
@@ -121,7 +123,10 @@ def wait_ready(client: Client, namespace: str, cascade: str) -> float:
     started = time.perf_counter()
     shown = ""
     while True:
-        status = client.get("mcas", cascade, "-n", namespace).get("status", {})
+        seen = client.get("mcas", cascade, "-n", namespace)
+        status = seen.get("status", {})
+        if status.get("observedGeneration") != seen["metadata"]["generation"]:
+            status = {}  # it speaks of an older spec
         ready = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), None)
         waited = time.perf_counter() - started
         if ready and ready["status"] == "True":
@@ -164,7 +169,9 @@ def run_up(layout: Layout, *, local: bool) -> None:
     say(f"applying {EXAMPLE} to namespace {NAMESPACE}")
     client.namespace(NAMESPACE)
     example = pin_models((layout.repository / EXAMPLE).read_text(), model_references(layout))
-    client.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=example)
+    # `replace`, because `apply` would leave a field alone that somebody tried out with `kubectl patch`.
+    there = client.kubectl("get", "mcas", CASCADE, "-n", NAMESPACE, "--ignore-not-found", "-o", "name")
+    client.kubectl("replace" if there else "create", "-n", NAMESPACE, "-f", "-", stdin=example)
     seconds = wait_ready(client, NAMESPACE, CASCADE)
     became = "Ready already" if seconds < 0.5 else f"Ready after {seconds:.1f} s"  # a second run starts nothing
     say(f"{became}; asking {len(QUESTIONS)} questions")
@@ -189,6 +196,7 @@ def run_up(layout: Layout, *, local: bool) -> None:
         '    -d \'{"model":"auto","messages":[{"role":"user","content":"What is 2+2?"}]}\'\n'
         f"  kubectl -n {NAMESPACE} patch mcas {CASCADE} --type merge \\\n"
         '    -p \'{"spec":{"routing":{"verification":{"minConfidencePercent":0}}}}\'   # keep all in the small tier\n'
+        "  make demo    # puts the cascade back as it was, and asks again\n"
         f"  kubectl -n {NAMESPACE} logs deploy/{CASCADE}-router   # one decision record per request\n"
         "  make demo-down    # remove the demo; make cluster-down removes the cluster"
     )
@@ -196,18 +204,29 @@ def run_up(layout: Layout, *, local: bool) -> None:
 
 def run_down(layout: Layout) -> None:
     client = Client.for_layout(layout)
-    client.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+    if client.owns(NAMESPACE):
+        client.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+    if not client.owns(SYSTEM_NAMESPACE):
+        say(f"{SYSTEM_NAMESPACE} was not made by the demo, or is gone already: operator and CRDs are left as they are")
+        return
     client.run("helm", "uninstall", RELEASE, "-n", SYSTEM_NAMESPACE, "--ignore-not-found", "--wait")
-    client.kubectl("delete", "namespace", SYSTEM_NAMESPACE, "--ignore-not-found", "--timeout=120s")
-    client.kubectl(
-        "delete",
-        "crd",
-        "modelcascades.modelcascade.dev",
-        "cascadescalingpolicies.modelcascade.dev",
-        "--ignore-not-found",
-        "--timeout=60s",
-    )
+    client.kubectl("delete", "namespace", SYSTEM_NAMESPACE, "--timeout=120s")
+    left = [
+        name
+        for crd in CRDS
+        if crd_exists(client, crd)
+        for name in client.kubectl("get", crd, "-A", "-o", "name").split()
+    ]
+    if left:
+        say(f"the CRDs stay, because deleting them would delete {', '.join(left)}")
+    else:
+        client.kubectl("delete", "crd", *CRDS, "--ignore-not-found", "--timeout=60s")
     say("the demo is removed; the cluster is still up (make cluster-down removes it)")
+
+
+def crd_exists(client: Client, crd: str) -> bool:
+    """Whether the cluster knows the kind at all."""
+    return bool(client.kubectl("get", "crd", crd, "--ignore-not-found", "-o", "name"))
 
 
 def main() -> int:
@@ -218,7 +237,7 @@ def main() -> int:
     layout = Layout.from_environment()
     try:
         if verb == "up":
-            run_up(layout, local=Client.for_layout(layout).kubeconfig == layout.kubeconfig)
+            run_up(layout, local=os.environ.get("CLUSTER", "local") == "local")
         else:
             run_down(layout)
     except ScriptError as error:

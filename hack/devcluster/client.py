@@ -11,11 +11,15 @@ from typing import Any
 
 from devcluster.console import ScriptError
 from devcluster.layout import Layout
+from devcluster.others import current_kubeconfig
 
 __all__ = ["NAMESPACE_LABELS", "RELEASE", "SYSTEM_NAMESPACE", "Client", "install_chart"]
 
 RELEASE = "modelcascade"
 SYSTEM_NAMESPACE = "modelcascade-system"
+OWN_LABEL = "modelcascade.dev/development"
+"""Marks the namespaces that these scripts made: no other one is ever labelled or deleted by them."""
+
 NAMESPACE_LABELS = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -29,10 +33,10 @@ class Client:
 
     @classmethod
     def for_layout(cls, layout: Layout) -> "Client":
-        """The local cluster's, or the current context's when `CLUSTER` is not `local`."""
-        if os.environ.get("CLUSTER", "local") == "local":
-            return cls(layout.kubeconfig, f"{layout.bin}{os.pathsep}{os.environ['PATH']}")
-        return cls(Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config"), os.environ["PATH"])
+        """The current context's with `CLUSTER=current`, else that of the cluster which the scripts made."""
+        if os.environ.get("CLUSTER") == "current":
+            return cls(current_kubeconfig(), os.environ["PATH"])
+        return cls(layout.kubeconfig, f"{layout.bin}{os.pathsep}{os.environ['PATH']}")
 
     def run(self, program: str, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """
@@ -64,9 +68,22 @@ class Client:
         text = "\n---\n".join(document if isinstance(document, str) else json.dumps(document) for document in documents)
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
 
+    def owns(self, name: str) -> bool:
+        """Whether a namespace is there and was made by these scripts."""
+        found = self.kubectl("get", "namespace", name, "--ignore-not-found", "-o", "json")
+        return bool(found) and OWN_LABEL in json.loads(found)["metadata"].get("labels", {})
+
     def namespace(self, name: str) -> None:
-        """A namespace that enforces Pod Security `restricted`."""
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": NAMESPACE_LABELS}})
+        """
+        A namespace of ours that enforces Pod Security `restricted`.
+
+        Raises:
+            ScriptError: one of that name is there and somebody else's; it is not touched.
+        """
+        if self.kubectl("get", "namespace", name, "--ignore-not-found") and not self.owns(name):
+            raise ScriptError(f"namespace {name} exists and was not made by these scripts: remove or rename it first")
+        labels = NAMESPACE_LABELS | {OWN_LABEL: "true"}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
 def install_chart(client: Client, repository: Path, images: Mapping[str, str], settings: Sequence[str] = ()) -> None:

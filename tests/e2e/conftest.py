@@ -16,7 +16,7 @@ from support.e2e import LAYOUT, RESYNC_SECONDS, Cluster
 def cluster() -> Cluster:
     """The chart of this checkout, installed; the operator looks again every 2 s."""
     if "KUBECONFIG" not in os.environ or not Path(os.environ["KUBECONFIG"]).is_file():
-        pytest.fail("KUBECONFIG names no cluster: run `make test`, or `make -m 'not e2e'` without one")
+        pytest.fail("KUBECONFIG names no cluster: run `make test`, or `pytest -m 'not e2e'` without one")
     client = Client.for_layout(LAYOUT)
     install_chart(client, LAYOUT.repository, image_references(LAYOUT), [f"operator.resyncSeconds={RESYNC_SECONDS}"])
     return Cluster(client, dict(model_references(LAYOUT)))

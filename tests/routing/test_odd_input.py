@@ -1,5 +1,6 @@
 """Whatever a client or an engine sends, the parsers give a value: an exception would be a 500 for another's fault."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from modelcascade.router.sse import read_delta
 from modelcascade.routing.answers import Answer, parse_answer
-from modelcascade.routing.wire import ChatRequest, Problem, parse_chat
+from modelcascade.routing.chat import ChatRequest, Problem
+from modelcascade.routing.wire import parse_chat
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -19,16 +21,21 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
+def _put(base: dict[str, Any], key: str) -> Callable[[Any], Any]:
+    return lambda new: base | {key: new}
+
+
+def _put_at(base: list[Any], at: int) -> Callable[[Any], Any]:
+    return lambda new: [*base[:at], new, *base[at + 1 :]]
+
+
 def odd(base: Any) -> st.SearchStrategy[Any]:
     """`base` with any value at any place of it."""
+    inside: list[st.SearchStrategy[Any]] = []
     if isinstance(base, dict):
-        inside = [odd(value).map(lambda new, key=key: base | {key: new}) for key, value in base.items()]
+        inside = [odd(value).map(_put(base, key)) for key, value in base.items()]
     elif isinstance(base, list):
-        inside = [
-            odd(value).map(lambda new, at=at: [*base[:at], new, *base[at + 1 :]]) for at, value in enumerate(base)
-        ]
-    else:
-        inside = []
+        inside = [odd(value).map(_put_at(base, at)) for at, value in enumerate(base)]
     return st.one_of(ANYTHING, *inside)
 
 
