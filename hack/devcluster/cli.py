@@ -7,8 +7,10 @@ Standard output is for what other programs read; everything else goes to standar
 import argparse
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 from devcluster import others
 from devcluster.console import ScriptError, say
@@ -22,6 +24,9 @@ from devcluster.teardown import tear_down
 from devcluster.tools import build_tools
 
 __all__ = ["main"]
+
+_LOCK_DEADLINE_S = 30 * 60
+"""A cold build of all programs takes about ten minutes, all images two."""
 
 _Verb = Callable[[Layout], None]
 
@@ -62,8 +67,23 @@ def _alone(layout: Layout) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waiting for another call of these scripts to finish …")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
         yield
+
+
+def _wait_for(lock: IO[str]) -> None:
+    deadline = time.monotonic() + _LOCK_DEADLINE_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ScriptError(
+                    f"another call holds {lock.name} for more than {_LOCK_DEADLINE_S // 60} min: see who with fuser"
+                ) from None
+            time.sleep(1)
+        else:
+            return
 
 
 def _print_status(layout: Layout) -> None:

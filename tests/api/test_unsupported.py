@@ -32,7 +32,6 @@ def test_the_shortest_cascade_is_served() -> None:
         pytest.param({"routing": {"verification": {"method": "None"}}}, id="no verification"),
         pytest.param({"routing": {"streaming": "PreRoute"}}, id="streaming at once"),
         pytest.param({"routing": {"escalation": {"maxEscalations": 0, "onExhausted": "Reject"}}}, id="bounds"),
-        pytest.param({"routing": {"verification": {"checks": ["FinishReason"]}}}, id="fewer checks"),
         pytest.param({"router": {"replicas": 2, "resources": {"cpu": 1, "memory": "1Gi"}}}, id="router"),
         pytest.param({"telemetry": {"decisionLog": "None"}}, id="no decision log"),
         pytest.param({"imagePullSecrets": [{"name": "regcred"}]}, id="pull secrets"),
@@ -117,8 +116,16 @@ def test_an_accelerator_is_served() -> None:
         ),
         pytest.param(
             {"routing": {"verification": {"checks": ["FinishReason", "Refusal"]}}},
-            ["spec.routing.verification.checks[1]"],
+            ["spec.routing.verification.checks[1]", *["spec.routing.verification.checks"] * 2],
             id="check",
+        ),
+        pytest.param(
+            {"routing": {"verification": {"checks": []}}}, ["spec.routing.verification.checks"] * 3, id="none"
+        ),
+        pytest.param(
+            {"routing": {"verification": {"checks": ["FinishReason", "JSONSchema"]}}},
+            ["spec.routing.verification.checks"],
+            id="one check left out",
         ),
         pytest.param(
             {"routing": {"escalation": {"maxTenantSharePercent": 5, "maxCostPerRequest": "1"}}},

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from devcluster.console import ScriptError
 from devcluster.layout import Layout
-from devcluster.tools import KUBERNETES_VERSION, PROGRAMS, Program, missing_tools, tool_key, tool_path
+from devcluster.tools import KUBERNETES_VERSION, PROGRAMS, Program, check_go_version, missing_tools, tool_key, tool_path
 
 PROGRAM = Program("tool", "module", "example.com/tool")
 FILES = {"go.mod": "module tool\n", "go.sum": "sum\n", "main.go": "package main\n"}
@@ -68,3 +69,16 @@ def test_staging_modules_match_the_release() -> None:
     assert 33 == len(replaced)
     assert {KUBERNETES_VERSION.replace("v1.", "v0.")} == {words[-1] for words in replaced}
     assert all(words[0] == words[2] for words in replaced)
+
+
+@pytest.mark.parametrize("version", ["go1.26.8", "go1.27rc1", "go2.0", "devel go1.27-abc"])
+def test_a_new_enough_go_is_taken(version: str) -> None:
+    """Release candidates and development versions too."""
+    check_go_version(version, advice="Install it.")
+
+
+@pytest.mark.parametrize("version", ["go1.25.9", "go1.9", "go1.25rc2"])
+def test_an_old_go_is_refused_with_advice(version: str) -> None:
+    """The message says what is there and what to do."""
+    with pytest.raises(ScriptError, match=rf"{version} is too old. Install it."):
+        check_go_version(version, advice="Install it.")

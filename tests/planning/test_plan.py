@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelcascade.planning.names import ObjectKey
-from modelcascade.planning.plan import CascadePlan, diff_plan, plan_cascade
+from modelcascade.planning.plan import CascadePlan, diff_plan, find_missing_images, plan_cascade
 from support.cascades import DEFAULTS, UID, accepted, cascade_body, tier_body
 
 
@@ -152,3 +152,21 @@ def test_a_tier_that_is_not_local_has_no_objects() -> None:
     other = {"name": "theirs", "role": "Specialist", "backendRef": {"kind": "Service", "name": "x", "port": 80}}
     plan = plan_of(cascade_body(tier_body(), other))
     assert {None, "small"} == {one.tier for one in plan.objects}
+
+
+def test_a_tier_without_any_engine_image_is_named() -> None:
+    """Neither the cascade nor the platform names one: the field's path, not an object that the server refuses."""
+    cascade = accepted(cascade_body(tier_body("small"), tier_body("big", role="Specialist")))
+    found = find_missing_images(cascade, replace(DEFAULTS, llama_cpp_image=""))
+    assert [f"spec.tiers[{index}].local.engine.image" for index in (0, 1)] == [problem.path for problem in found]
+    assert () == find_missing_images(cascade, DEFAULTS)
+
+
+def test_the_router_knows_how_long_it_has() -> None:
+    """Its own grace and the pod's fit: what is left after preStop, so that the last error is told before the kill."""
+    plan = plan_of(cascade_body(tier_body("small")))
+    (router,) = [one.body for one in plan.objects if one.key.kind == "Deployment" and one.tier is None]
+    pod = router["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    told = int(container["args"][container["args"].index("--grace-seconds") + 1])
+    assert pod["terminationGracePeriodSeconds"] == told + container["lifecycle"]["preStop"]["sleep"]["seconds"]

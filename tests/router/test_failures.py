@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from modelcascade.router.endpoints import RETRY_WINDOW_S, RetryBudget
 from modelcascade.router.upstream import Times
 from router.harness import UNSURE, Reply, Running, StartRouter, until
 
@@ -220,3 +221,20 @@ async def test_connecting_has_its_own_time(start_router: StartRouter) -> None:
     async with asyncio.timeout(5):
         response = await router.chat()
     assert response.headers["x-modelcascade-tier"] == "specialist"
+
+
+def test_the_retry_budget_recovers_with_time() -> None:
+    """A fifth of the recent requests, and one in every window where there is hardly any traffic."""
+    budget = RetryBudget()
+    assert budget.allows(0)
+    budget.note_retry()
+    assert not budget.allows(1)
+    assert budget.allows(RETRY_WINDOW_S)
+    for _ in range(100):
+        budget.note_request(RETRY_WINDOW_S)
+    used = 0
+    while budget.allows(RETRY_WINDOW_S):
+        budget.note_retry()
+        used += 1
+    assert used in (19, 20)
+    assert budget.allows(86_400)

@@ -140,6 +140,33 @@ async def test_sigterm_finishes_what_is_in_hand(start: Start) -> None:
             assert await router.process.wait() == 0
 
 
+async def test_a_request_on_a_kept_connection_is_finished_too(start: Start) -> None:
+    """R29: what arrives after SIGTERM on a connection that was open before gets its answer within the grace."""
+    gates = asyncio.Event(), asyncio.Event()
+    engine = FakeEngine(Reply(text="ok"))
+    engine.script.extend([Reply(text="warm"), Reply(text="first", hold=gates[0]), Reply(text="second", hold=gates[1])])
+    async with running_engine(engine), aiohttp.ClientSession() as one, aiohttp.ClientSession() as two:
+        router = await start(engine.url, "--grace-seconds", "30")
+        url = f"{router.url}/v1/chat/completions"
+        async with two.post(url, json=BODY) as warm:  # this connection is kept
+            await warm.read()
+        first = asyncio.ensure_future(one.post(url, json=BODY))
+        await until(lambda: engine.running == 1, "the first request at the engine", engine=engine)
+        router.process.send_signal(signal.SIGTERM)
+        assert router.process.stderr is not None
+        async with asyncio.timeout(5):
+            assert json.loads(await router.process.stderr.readline())["message"] == "stopping"
+        second = asyncio.ensure_future(two.post(url, json=BODY))
+        await until(lambda: engine.running == 2, "the second request at the engine", engine=engine)
+        gates[0].set()
+        async with asyncio.timeout(5):
+            assert (await first).status == 200
+        gates[1].set()
+        async with asyncio.timeout(5):
+            assert (await second).status == 200
+            assert await router.process.wait() == 0
+
+
 async def test_at_the_end_of_the_grace_a_stream_is_told(start: Start) -> None:
     """R31: a stream that is longer than the grace ends with an error event."""
     reply = Reply(text="one two", stall_after=1)

@@ -265,7 +265,12 @@ async def test_a_defect_is_told_without_a_trace(start_router: StartRouter, caplo
     assert (response.status, orjson.loads(text)["error"]["code"]) == (500, "internal_error")
     assert "canary" not in text
     assert "canary in a defect" in caplog.text
-    assert (await router.records())[0]["code"] == "internal_error"
+    record = (await router.records())[0]
+    assert record["code"] == "internal_error"
+    told = orjson.loads(text)["error"]["request_id"]
+    logged = [one.request_id for one in caplog.records if hasattr(one, "request_id")]
+    assert [told] == logged
+    assert told == record["requestId"] == response.headers["x-request-id"]
 
 
 async def test_a_large_body_does_not_hold_up_the_probes(start_router: StartRouter) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcascade.router.sse import read_delta
-from modelcascade.routing.answers import Answer, parse_answer
+from modelcascade.routing.answers import parse_answer
+from modelcascade.routing.attempts import Answer
 from modelcascade.routing.chat import ChatRequest, Problem
 from modelcascade.routing.wire import parse_chat
 

@@ -97,13 +97,17 @@ class Cluster:
 _FLEETING = {
     "uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "status", "clusterIP", "clusterIPs",
     "ownerReferences", "modelcascade.dev/cascade-uid", "modelcascade.dev/applied-hash", "namespace",
-    "deployment.kubernetes.io/revision", "replicas", "routes.json",
+    "deployment.kubernetes.io/revision", "replicas",
 }  # fmt: skip
 
 
 def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _lasting(inner) for key, inner in value.items() if key not in _FLEETING}
+        return {
+            key: _lasting(json.loads(inner)) if key == "routes.json" else _lasting(inner)
+            for key, inner in value.items()
+            if key not in _FLEETING
+        }
     return [_lasting(inner) for inner in value] if isinstance(value, list) else value
 
 

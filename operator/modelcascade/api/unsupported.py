@@ -88,6 +88,8 @@ def _routing(routing: Routing, path: str) -> Iterator[Problem]:
     for index, check in enumerate(routing.verification.checks):
         if check not in _SERVED_CHECKS:
             yield _yet(f"{path}.verification.checks[{index}]", f"check {check}")
+    for missing in sorted(_SERVED_CHECKS - set(routing.verification.checks)):
+        yield _yet(f"{path}.verification.checks", f"leaving out the check {missing}")
     if routing.escalation.max_tenant_share_percent is not None:
         yield _yet(f"{path}.escalation.maxTenantSharePercent", "a cap per tenant")
     if routing.escalation.max_cost_per_request is not None:

@@ -27,7 +27,7 @@ from modelcascade.kube.gather import gather_snapshot
 from modelcascade.kube.indexes import CascadeKey, Indexes
 from modelcascade.planning.names import ObjectKey
 from modelcascade.planning.objects import PlanDefaults
-from modelcascade.planning.plan import plan_cascade
+from modelcascade.planning.plan import find_missing_images, plan_cascade
 from modelcascade.status.assess import assess_cascade
 from modelcascade.status.snapshot import Snapshot
 
@@ -143,7 +143,7 @@ def _read_spec(memory: Memory, key: CascadeKey, cascade: Mapping[str, Any], defa
         parsed = parse_cascade(cascade)
         if isinstance(parsed, SpecProblems):
             reading = Reading(parsed)
-        elif unsupported := find_unsupported(parsed):
+        elif unsupported := (find_unsupported(parsed) or find_missing_images(parsed, defaults)):
             reading = Reading(parsed, unsupported)
         else:
             reading = Reading(parsed, (), plan_cascade(parsed, defaults))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelcascade.api.documents import Routes
+from modelcascade.api.problems import Problem
 from modelcascade.api.v1alpha1.cascade import ModelCascade
 from modelcascade.planning.diff import Changes, diff_objects
 from modelcascade.planning.names import ObjectKey
@@ -13,7 +14,7 @@ from modelcascade.planning.router import build_router
 from modelcascade.planning.routes import build_routes
 from modelcascade.planning.tiers import build_tier_objects
 
-__all__ = ["CascadePlan", "PlanDefaults", "PlannedObject", "diff_plan", "plan_cascade"]
+__all__ = ["CascadePlan", "PlanDefaults", "PlannedObject", "diff_plan", "find_missing_images", "plan_cascade"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,22 @@ class CascadePlan:
     routes: Routes
 
 
+def find_missing_images(cascade: ModelCascade, defaults: PlanDefaults) -> tuple[Problem, ...]:
+    """Tiers that name no engine image where the platform has none either; nothing can be planned for them."""
+    return tuple(
+        Problem(
+            f"spec.tiers[{index}].local.engine.image",
+            "this cluster has no default engine image: name one with its digest, "
+            "or have the platform set engines.llamaCpp.image in the chart",
+        )
+        for index, tier in enumerate(cascade.spec.tiers)
+        if tier.local is not None and tier.local.engine.image is None and not defaults.llama_cpp_image
+    )
+
+
 def plan_cascade(cascade: ModelCascade, defaults: PlanDefaults) -> CascadePlan:
     """
-    Plan a cascade that `find_unsupported` has nothing against.
+    Plan a cascade that `find_unsupported` and `find_missing_images` have nothing against.
 
     Deterministic, and free of replicas: a tier's number is the scaling's, written through /scale.
     """

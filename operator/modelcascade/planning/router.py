@@ -14,6 +14,11 @@ ROUTES_KEY = "routes.json"
 _CPU = "50m"
 _MEMORY = "256Mi"
 _BUDGET_FROM = 2
+_GRACE_S = 100
+"""Of the pod; why not longer: docs/adr/0004-grace-periods.md."""
+
+_PRE_STOP_S = 5
+"""Until no proxy sends new connections here; it counts towards the grace."""
 
 
 def build_router(cascade: ModelCascade, routes: Routes, defaults: PlanDefaults) -> tuple[PlannedObject, ...]:
@@ -61,6 +66,8 @@ def build_router(cascade: ModelCascade, routes: Routes, defaults: PlanDefaults) 
             labels=labels,
             selector=selector,
             replicas=replicas,
+            grace_s=_GRACE_S,
+            pre_stop_s=_PRE_STOP_S,
             service_account=name,
             image=defaults.operator_image,
             image_pull_policy=defaults.image_pull_policy,
@@ -84,6 +91,7 @@ def _arguments(cascade: ModelCascade) -> list[str]:
         *("--routes-configmap", names.routes_name(cascade)),
         *("--port", str(PORT)),
         *("--metrics-port", str(METRICS_PORT)),
+        *("--grace-seconds", str(_GRACE_S - _PRE_STOP_S)),
     ]
 
 

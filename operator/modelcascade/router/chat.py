@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: parse, let `routing` decide, call, answer, tell."""
 
 import asyncio
+import logging
 
 import orjson
 from aiohttp import web
@@ -20,10 +21,19 @@ from modelcascade.routing.wire import parse_chat
 
 __all__ = ["handle_chat", "problem_response"]
 
+logger = logging.getLogger(__name__)
+
 _NO_ROUTES = Fail(
     503, ErrorCode.NO_READY_TIER, RequestReason.TIER_UNAVAILABLE, "The router has no routes yet; try again soon.", 5.0
 )
 _STOPPING = Fail(503, ErrorCode.OVERLOADED, RequestReason.TIER_UNAVAILABLE, "The router is going away; try again.", 1.0)
+_DEFECT = Fail(
+    500,
+    ErrorCode.INTERNAL,
+    RequestReason.ROUTER_ERROR,
+    "The router failed on this request. Its log has more under the request id.",
+    None,
+)
 
 
 def problem_response(exchange: Exchange, problem: Problem, allow: str | None = None) -> web.Response:
@@ -96,13 +106,17 @@ async def _run_with_heartbeat(
             if response is None:
                 response = await begin_stream(exchange, request)
             await response.write(HEARTBEAT)
-    except BaseException:
+    except BaseException as error:
         running.cancel()
         await asyncio.wait({running})
         if not running.cancelled() and running.exception() is None:
             ended = running.result()
             if isinstance(ended, Committed):  # it came just as the client left
                 ended.leave(exchange, None, None)
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and exchange.state.aborting and response and task is not None:
+            task.uncancel()
+            return _STOPPING, response  # the heartbeat has begun the stream: it ends with an error event
         raise
 
 
@@ -205,9 +219,12 @@ async def handle_chat(state: RouterState, request: web.BaseRequest) -> web.Strea
         exchange.finish(499, ErrorCode.CLIENT_CLOSED)
         raise
     except Exception:
-        exchange.reason = RequestReason.ROUTER_ERROR
-        exchange.finish(500, ErrorCode.INTERNAL)
-        raise
+        logger.exception("unhandled error in a request", extra={"request_id": exchange.request_id})
+        if request.writer.output_size > 0:
+            exchange.reason = RequestReason.ROUTER_ERROR
+            exchange.finish(500, ErrorCode.INTERNAL)
+            raise ConnectionError("the response has begun") from None
+        return _failure_response(exchange, _DEFECT)
     finally:
         if task is not None:
             state.tasks.discard(task)

@@ -13,7 +13,7 @@ from yarl import URL
 from modelcascade.routing.attempts import Outcome
 from modelcascade.routing.fleet import FleetView, TierView
 
-__all__ = ["EJECT_AFTER", "EJECT_S", "Endpoint", "Fleet", "RetryBudget"]
+__all__ = ["EJECT_AFTER", "EJECT_S", "RETRY_WINDOW_S", "Endpoint", "Fleet", "RetryBudget"]
 
 EJECT_AFTER = 5
 EJECT_S = 10.0
@@ -22,6 +22,8 @@ MAX_COOLING_S = 60.0
 SLOTS_FACTOR = 2
 RETRY_SHARE = 0.2
 RETRY_WINDOW_S = 10.0
+_ONE_RETRY = 1.5
+"""A retry is forgotten when it counts for half: without traffic one is allowed in every window."""
 
 _FAILURES = frozenset(
     {
@@ -55,26 +57,27 @@ class Endpoint:
 
 @dataclass(slots=True)
 class RetryBudget:
-    """At most a fifth of the recent requests may be repeated, and always one."""
+    """At most a fifth of the recent requests may be repeated, or one: both counts halve every `RETRY_WINDOW_S`."""
 
     requests: float = 0.0
     retries: float = 0.0
-    halved_at_s: float = 0.0
+    aged_at_s: float = 0.0
 
     def _age(self, now_s: float) -> None:
-        if now_s - self.halved_at_s >= RETRY_WINDOW_S:
-            self.halved_at_s = now_s
-            self.requests /= 2
-            self.retries /= 2
+        kept: float = 0.5 ** (max(0.0, now_s - self.aged_at_s) / RETRY_WINDOW_S)
+        self.aged_at_s = now_s
+        self.requests *= kept
+        self.retries *= kept
 
     def note_request(self, now_s: float) -> None:
         """One more request."""
         self._age(now_s)
         self.requests += 1
 
-    def allows(self) -> bool:
+    def allows(self, now_s: float) -> bool:
         """Whether one more retry fits."""
-        return self.retries + 1 <= max(1.0, RETRY_SHARE * self.requests)
+        self._age(now_s)
+        return self.retries + 1 <= max(_ONE_RETRY, RETRY_SHARE * self.requests)
 
     def note_retry(self) -> None:
         """One more retry."""
@@ -121,7 +124,7 @@ class Fleet:
                 else:
                     full += 1
             tiers[name] = TierView(tuple(free), full, retry_in_s)
-        return FleetView(tiers, self.budget.allows())
+        return FleetView(tiers, self.budget.allows(now_s))
 
     def take(self, tier: str, avoid: Iterable[str], now_s: float) -> Endpoint | None:
         """The free endpoint with the fewest requests, one not in `avoid` when there is one; its slot is taken."""

@@ -134,9 +134,7 @@ class _Protocol(web.RequestHandler):
         logger.error("unhandled error in a request", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun")
-        return _plain_error(
-            500, ErrorCode.INTERNAL, "The router failed on this request. Its log has more under the id."
-        )
+        return _plain_error(500, ErrorCode.INTERNAL, "The router failed on this request.")
 
 
 class RouterServer(web.Server):

@@ -58,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace-seconds",
         type=float,
-        default=330.0,
-        help="after SIGTERM, how long open requests may go on (default 330)",
+        default=95.0,
+        help="after SIGTERM, how long open requests may go on (default 95)",
     )
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     return parser
@@ -122,8 +122,11 @@ async def _drain(state: RouterState, runner: web.ServerRunner, grace_s: float) -
     logger.info("stopping", extra={"requests": len(state.tasks), "grace_s": grace_s})
     for site in list(runner.sites):
         await site.stop()
-    if state.tasks:
-        await asyncio.wait(set(state.tasks), timeout=max(0.0, grace_s - LAST_SECONDS))
+    loop = asyncio.get_running_loop()
+    cut_at_s = loop.time() + grace_s - LAST_SECONDS
+    # Again and again: kept connections may bring requests until their next response closes them.
+    while state.tasks and (left_s := cut_at_s - loop.time()) > 0:
+        await asyncio.wait(set(state.tasks), timeout=left_s)
     if state.tasks:
         logger.warning("cutting requests at the end of the grace", extra={"requests": len(state.tasks)})
         state.aborting = True
