@@ -187,9 +187,13 @@ def run_up(layout: Layout, *, local: bool) -> None:
         detail = failed[0].text if failed else f"only {', '.join(sorted(tiers))} answered"
         raise ScriptError(f"the demo expects an answer of the small tier and an escalated one: {detail}")
     host, port = address
+    settings = f"  export KUBECONFIG={client.kubeconfig}" + (f" PATH={layout.bin}:$PATH" if local else "") + "\n"
+    if not local:  # the demo's own port-forward has ended
+        host, port = "127.0.0.1", 8080
+        settings += f"  kubectl -n {NAMESPACE} port-forward svc/{CASCADE} {port}:80 &\n"
     print(
-        f"Try next (programs in {layout.bin}):\n"
-        f"  export KUBECONFIG={client.kubeconfig} PATH={layout.bin}:$PATH\n"
+        "Try next:\n"
+        f"{settings}"
         f"  kubectl -n {NAMESPACE} get mcas,pods\n"
         f"  kubectl -n {NAMESPACE} describe mcas {CASCADE}\n"
         f"  curl -si http://{host}:{port}/v1/chat/completions -H 'content-type: application/json' \\\n"

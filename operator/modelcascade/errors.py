@@ -2,8 +2,7 @@
 The exception tree: the outside world failing. Expected outcomes are values with a reason, never exceptions.
 
     ModelcascadeError
-    ├── ClusterError    Conflict · Forbidden · NotFound · Invalid · Unreachable
-    └── UpstreamError   Timeout · Overloaded · Rejected · Broken
+    └── ClusterError    Conflict · Forbidden · NotFound · Invalid · Unreachable
 """
 
 __all__ = [
@@ -14,11 +13,6 @@ __all__ = [
     "ClusterNotFoundError",
     "ClusterUnreachableError",
     "ModelcascadeError",
-    "UpstreamBrokenError",
-    "UpstreamError",
-    "UpstreamOverloadedError",
-    "UpstreamRejectedError",
-    "UpstreamTimeoutError",
 ]
 
 
@@ -53,23 +47,3 @@ class ClusterInvalidError(ClusterError):
 
 class ClusterUnreachableError(ClusterError):
     """No answer, 429 or 5xx: try again later, after `retry_after_s` when the server named it."""
-
-
-class UpstreamError(ModelcascadeError):
-    """An engine or API did not answer as it should."""
-
-
-class UpstreamTimeoutError(UpstreamError):
-    """Nothing came in time."""
-
-
-class UpstreamOverloadedError(UpstreamError):
-    """429 or 503: busy."""
-
-
-class UpstreamRejectedError(UpstreamError):
-    """4xx: this request will not be accepted by this upstream."""
-
-
-class UpstreamBrokenError(UpstreamError):
-    """Connection lost, 5xx, or an answer that is no answer."""

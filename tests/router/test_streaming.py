@@ -239,6 +239,22 @@ async def test_a_client_that_leaves_at_a_heartbeat_frees_the_engine(start_router
     assert (await router.records())[0]["code"] == "client_closed"
 
 
+async def test_a_stop_after_a_heartbeat_is_told(start_router: StartRouter) -> None:
+    """R31: status 200 is out and no answer yet; the end of the grace is an error event, not a silent close."""
+    router = await start_router(limits=RouterLimits(heartbeat_s=0.02))
+    router.small.reply = Reply(hold=asyncio.Event())
+    body = {"model": "assist", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    async with router.session.post(f"{router.url}/v1/chat/completions", json=body) as response:
+        await response.content.readline()
+        router.state.draining = router.state.aborting = True
+        for task in set(router.state.tasks):
+            task.cancel()
+        rest = await response.text()
+    assert '"code":"overloaded"' in rest
+    assert "[DONE]" not in rest
+    assert (await router.records())[0]["code"] == "overloaded"
+
+
 async def test_a_stop_inside_a_stream_is_told(start_router: StartRouter) -> None:
     """R31: at the end of the grace a stream ends with an error event; a waiting request gets a proper 503."""
     router = await start_router(tiers=("small",))

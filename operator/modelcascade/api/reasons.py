@@ -92,10 +92,8 @@ class ConditionReason(StrEnum):
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     TIERS_READY = "TiersReady"
     ROUTER_READY = "RouterReady"
-    ROUTER_NOT_READY = "RouterNotReady"
     API_FORBIDDEN = "ApiForbidden"
     APPLY_FAILED = "ApplyFailed"
-    TERMINATING = "Terminating"
 
 
 CONDITION_REASON_TEXT: dict[ConditionReason, str] = {
@@ -129,8 +127,6 @@ CONDITION_REASON_TEXT: dict[ConditionReason, str] = {
     ConditionReason.PROGRESS_DEADLINE_EXCEEDED: "New pods did not become ready in time; older ones keep serving.",
     ConditionReason.TIERS_READY: "Every Active tier has a ready endpoint, or is at zero by policy.",
     ConditionReason.ROUTER_READY: "The router has a ready endpoint.",
-    ConditionReason.ROUTER_NOT_READY: "The router has no ready endpoint.",
     ConditionReason.API_FORBIDDEN: "The operator lacks a right; the message names verb and resource.",
     ConditionReason.APPLY_FAILED: "The API server refused a child object; the message is the server's.",
-    ConditionReason.TERMINATING: "The namespace is being deleted.",
 }

@@ -218,7 +218,7 @@ async def handle_chat(state: RouterState, request: web.BaseRequest) -> web.Strea
     except ConnectionError:
         exchange.finish(499, ErrorCode.CLIENT_CLOSED)
         raise
-    except Exception:
+    except Exception:  # the outermost frame of a request: logged with its traceback, counted, told
         logger.exception("unhandled error in a request", extra={"request_id": exchange.request_id})
         if request.writer.output_size > 0:
             exchange.reason = RequestReason.ROUTER_ERROR
